@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# How every folder is built: one static library a folder, its unit tests beside the code.
+include(GoogleTest)
+find_package(GTest REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+
+option(CLOISTER_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+
+add_library(cloister_flags INTERFACE)
+target_include_directories(cloister_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(cloister_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+  -fno-strict-aliasing
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Wno-gnu-statement-expression>)
+target_link_libraries(cloister_flags INTERFACE Threads::Threads fmt::fmt)
+
+# cloister_library(hart SOURCES a.cpp b.cpp DEPS memory isa LIBS PkgConfig::X)
+# makes cloister_hart from this folder. DEPS are other folders of src/, LIBS are outside libraries.
+function(cloister_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_library(cloister_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(cloister_${name} PUBLIC cloister_flags ${ARG_LIBS})
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(cloister_${name} PUBLIC cloister_${dep})
+  endforeach()
+endfunction()
+
+# cloister_test(hart SOURCES mmu_test.cpp …) makes the gtest program hart_test; each of its tests is a CTest test.
+function(cloister_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_executable(${name}_test ${ARG_SOURCES})
+  target_link_libraries(${name}_test PRIVATE GTest::gtest_main GTest::gmock ${ARG_LIBS})
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(${name}_test PRIVATE cloister_${dep})
+  endforeach()
+  gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 120)
+endfunction()
+
+# cloister_fuzzer(decode SOURCES decode_fuzz.cpp DEPS isa) makes the libFuzzer program fuzz_decode.
+function(cloister_fuzzer name)
+  if(NOT CLOISTER_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_executable(fuzz_${name} ${ARG_SOURCES})
+  target_link_libraries(fuzz_${name} PRIVATE cloister_flags ${ARG_LIBS})
+  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(fuzz_${name} PRIVATE cloister_${dep})
+  endforeach()
+endfunction()
