@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+
+namespace cloister::machine {
+
+// A disk: a raw file. With an overlay, `path` is only read, by any number of machines at once, and what the
+// guest writes goes to the private overlay file (made when missing).
+struct DiskConfig {
+  std::string path;
+  std::string overlay;     // empty: none
+  bool read_only = false;
+};
+
+struct Forward {  // host_address:host_port -> guest_port
+  bool udp = false;
+  std::string host_address = "127.0.0.1";
+  u16 host_port = 0;
+  u16 guest_port = 0;
+};
+
+struct NetConfig {  // one user-mode network card
+  std::vector<Forward> forwards;
+};
+
+struct ShareConfig {  // a host folder, shown to the guest as a 9p mount tag
+  std::string tag;
+  std::string path;
+  bool read_only = false;
+};
+
+enum class ConsoleKind { kUart, kVirtio };
+
+// One machine, as asked for. Defaults are `cloister run`'s.
+struct MachineConfig {
+  std::string name = "cell";
+  u32 cpus = 1;                        // 1..64
+  Bytes memory{512 * kMiB};
+  std::string kernel;                  // an Image, raw or gzip
+  std::string initrd;                  // empty: none
+  std::string append;
+  std::vector<DiskConfig> disks;
+  std::optional<NetConfig> net;
+  std::vector<ShareConfig> shares;
+  std::string vsock;                   // path prefix of the unix sockets; empty: no vsock device
+  ConsoleKind console = ConsoleKind::kUart;
+  std::optional<u64> deterministic;    // the seed
+};
+
+inline constexpr u32 kMaxCpus = 64;
+
+}  // namespace cloister::machine
