@@ -13,7 +13,7 @@ namespace cloister::machine {
 // guest writes goes to the private overlay file (made when missing).
 struct DiskConfig {
   std::string path;
-  std::string overlay;     // empty: none
+  std::string overlay;  // empty: none
   bool read_only = false;
 };
 
@@ -35,21 +35,23 @@ struct ShareConfig {  // a host folder, shown to the guest as a 9p mount tag
 };
 
 enum class ConsoleKind { kUart, kVirtio };
+enum class OnReboot { kRestart, kStop };
 
 // One machine, as asked for. Defaults are `cloister run`'s.
 struct MachineConfig {
   std::string name = "cell";
-  u32 cpus = 1;                        // 1..64
+  u32 cpus = 1;  // 1..64
   Bytes memory{512 * kMiB};
-  std::string kernel;                  // an Image, raw or gzip
-  std::string initrd;                  // empty: none
+  std::string kernel;  // an Image, raw or gzip
+  std::string initrd;  // empty: none
   std::string append;
   std::vector<DiskConfig> disks;
   std::optional<NetConfig> net;
   std::vector<ShareConfig> shares;
-  std::string vsock;                   // path prefix of the unix sockets; empty: no vsock device
+  std::string vsock;  // path prefix of the unix sockets; empty: no vsock device
   ConsoleKind console = ConsoleKind::kUart;
-  std::optional<u64> deterministic;    // the seed
+  OnReboot on_reboot = OnReboot::kRestart;  // what a restart asked for by the guest does
+  std::optional<u64> deterministic;         // the seed
 };
 
 inline constexpr u32 kMaxCpus = 64;
