@@ -25,8 +25,9 @@ enum class LockRank : int {
   kMachine,      // power state and the list of harts: taken by the SBI before it wakes a hart
   kDevice,       // one device's registers and rings: a device reads guest memory under it
   kGuestMemory,  // page states: taken by devices and harts, never held while waiting for a hart
+  kInterrupts,   // PLIC state: any device raises its line under its own lock, and the PLIC kicks a hart under this
   kHart,         // a hart's mailbox and sleep: taken by whoever kicks a hart
-  kInterrupts,   // PLIC state: any device raises its line under its own lock
+  kPosted,       // an event loop's posted calls: anyone may post under a lock of their own
   kLog,
 };
 

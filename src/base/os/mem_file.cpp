@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/os/mem_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/os/os_error.h"
+#include "base/size.h"
+
+namespace cloister::os {
+
+Result<MemFile> MemFile::create(const std::string& name, Bytes size) {
+  const auto cannot = [&] {
+    return fmt::format("cannot make memory file '{}' of {}", name, format_size(size));
+  };
+  Fd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd.valid()) return os_error(cannot());
+  if (::ftruncate(fd.get(), static_cast<off_t>(size.raw)) != 0) return os_error(cannot());
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+    return os_error(cannot());
+  return MemFile(std::move(fd), size);
+}
+
+Result<void> MemFile::punch_hole(u64 offset, Bytes size) {
+  CHECK(((offset | size.raw) & kPageMask) == 0 && size <= size_ && offset <= (size_ - size).raw);
+  const int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  if (::fallocate(fd_.get(), how, static_cast<off_t>(offset), static_cast<off_t>(size.raw)) == 0) return {};
+  return os_error(fmt::format("cannot give {} of a memory file back", format_size(size)));
+}
+
+Bytes MemFile::allocated() const {
+  struct stat status {};
+  CHECK(::fstat(fd_.get(), &status) == 0);
+  return {static_cast<u64>(status.st_blocks) * 512};
+}
+
+}  // namespace cloister::os
