@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace cloister::cell {
+
+// How `cloister run` and `cloister-cell` end (docs/cloister.1.md has the same table).
+enum ExitStatus : int {
+  kPoweredOff = 0,   // the guest powered itself off
+  kGuestFailed = 1,  // the guest ended itself and reported a failure (a panic that resets, SRST reason 1)
+  kRefused = 2,      // bad input: nothing was started
+  kHostFailed = 3,   // the host's fault, after the start
+  kStopped = 130,    // stopped from outside: the console's escape, SIGINT, SIGTERM
+};
+
+}  // namespace cloister::cell

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cell/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <vector>
+
+#include "base/size.h"
+
+namespace cloister::cell {
+namespace {
+
+using machine::MachineConfig;
+
+Result<u64> parse_number(std::string_view what, std::string_view text, u64 least, u64 most) {
+  u64 number = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, status] = std::from_chars(text.data(), end, number);
+  if (status != std::errc() || stop != end || number < least || number > most) {
+    return error("{} '{}' is not a whole number from {} to {}", what, text, least, most);
+  }
+  return number;
+}
+
+// Splits "a,b=c" at its commas: {"a", ""}, {"b", "c"}. A word without '=' has an empty value.
+struct Word {
+  std::string_view key;
+  std::string_view value;
+};
+std::vector<Word> split_words(std::string_view text) {
+  std::vector<Word> words;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    const std::size_t equals = word.find('=');
+    if (equals == std::string_view::npos) {
+      words.push_back({word, {}});
+    } else {
+      words.push_back({word.substr(0, equals), word.substr(equals + 1)});
+    }
+  }
+  return words;
+}
+
+Result<void> set_name(MachineConfig& config, std::string_view text) {
+  const bool plain = text.find_first_not_of(
+                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == text.npos;
+  if (text.empty() || text.size() > 64 || !plain) {
+    return error("name '{}' is not 1 to 64 letters, digits, '-', '_' or '.'", text);
+  }
+  config.name = text;
+  return {};
+}
+
+Result<void> set_cpus(MachineConfig& config, std::string_view text) {
+  config.cpus = static_cast<u32>(TRY(parse_number("cpus", text, 1, machine::kMaxCpus)));
+  return {};
+}
+
+Result<void> set_memory(MachineConfig& config, std::string_view text) {
+  config.memory = TRY(parse_size(text));
+  if (config.memory.raw == 0 || config.memory.raw % kPageSize != 0) {
+    return error("memory '{}' is not a multiple of the page, 4 KiB; write for example 512MiB", text);
+  }
+  return {};
+}
+
+template <std::string MachineConfig::*member>
+Result<void> set_text(MachineConfig& config, std::string_view text) {
+  config.*member = text;
+  return {};
+}
+
+Result<void> set_disk(MachineConfig& config, std::string_view text) {
+  machine::DiskConfig disk;
+  disk.path = text.substr(0, text.find(','));
+  if (disk.path.find('=') != disk.path.npos) disk.path.clear();  // "overlay=…" where the file should be
+  for (const Word& word : split_words(text.substr(std::min(text.size(), disk.path.size())))) {
+    if (word.key.empty() && word.value.empty()) continue;
+    if (word.key == "overlay" && !word.value.empty()) {
+      disk.overlay = word.value;
+    } else if (word.key == "readonly" && word.value.empty()) {
+      disk.read_only = true;
+    } else {
+      return error("disk '{}': '{}' is not known; write FILE[,overlay=FILE][,readonly]", text, word.key);
+    }
+  }
+  if (disk.path.empty()) return error("disk '{}' names no file; write FILE[,overlay=FILE][,readonly]", text);
+  if (disk.read_only && !disk.overlay.empty()) {
+    return error("disk '{}' is read-only and has an overlay to write to; choose one", text);
+  }
+  config.disks.push_back(disk);
+  return {};
+}
+
+// "tcp:127.0.0.1:2222:22", "udp::5353:53" (all host addresses).
+Result<machine::Forward> parse_forward(std::string_view text) {
+  constexpr const char* kForm = "write tcp|udp:[HOST-ADDRESS]:HOST-PORT:GUEST-PORT, as tcp:127.0.0.1:2222:22";
+  std::vector<std::string_view> fields;
+  for (std::string_view rest = text;;) {
+    const std::size_t colon = rest.find(':');
+    fields.push_back(rest.substr(0, colon));
+    if (colon == rest.npos) break;
+    rest.remove_prefix(colon + 1);
+  }
+  if (fields.size() != 4 || (fields[0] != "tcp" && fields[0] != "udp")) {
+    return error("forward '{}' is not understood; {}", text, kForm);
+  }
+  machine::Forward forward;
+  forward.udp = fields[0] == "udp";
+  forward.host_address = fields[1].empty() ? "0.0.0.0" : fields[1];
+  forward.host_port = static_cast<u16>(TRY(parse_number("forward's host port", fields[2], 1, 65535)));
+  forward.guest_port = static_cast<u16>(TRY(parse_number("forward's guest port", fields[3], 1, 65535)));
+  return forward;
+}
+
+Result<void> set_net(MachineConfig& config, std::string_view text) {
+  machine::NetConfig net;
+  for (const Word& word : split_words(text)) {
+    if (word.key == "user" && word.value.empty()) continue;
+    if (word.key != "forward") {
+      return error("net '{}': '{}' is not known; write user[,forward=tcp:127.0.0.1:2222:22]…", text,
+                   word.key);
+    }
+    net.forwards.push_back(TRY(parse_forward(word.value)));
+  }
+  config.net = net;
+  return {};
+}
+
+Result<void> set_share(MachineConfig& config, std::string_view text) {
+  machine::ShareConfig share;
+  for (const Word& word : split_words(text)) {
+    if (word.key == "tag" && !word.value.empty()) {
+      share.tag = word.value;
+    } else if (word.key == "path" && !word.value.empty()) {
+      share.path = word.value;
+    } else if (word.key == "readonly" && word.value.empty()) {
+      share.read_only = true;
+    } else {
+      return error("share '{}': '{}' is not known; write tag=NAME,path=FOLDER[,readonly]", text, word.key);
+    }
+  }
+  if (share.tag.empty() || share.path.empty()) {
+    return error("share '{}' lacks its tag or its path; write tag=NAME,path=FOLDER[,readonly]", text);
+  }
+  for (const machine::ShareConfig& other : config.shares) {
+    if (other.tag == share.tag) return error("share tag '{}' is given twice; choose another", share.tag);
+  }
+  config.shares.push_back(share);
+  return {};
+}
+
+Result<void> set_console(MachineConfig& config, std::string_view text) {
+  if (text != "uart" && text != "virtio")
+    return error("console '{}' is not known; choose uart or virtio", text);
+  config.console = text == "uart" ? machine::ConsoleKind::kUart : machine::ConsoleKind::kVirtio;
+  return {};
+}
+
+Result<void> set_deterministic(MachineConfig& config, std::string_view text) {
+  config.deterministic = TRY(parse_number("deterministic seed", text, 0, ~u64{0}));
+  return {};
+}
+
+constexpr Option kOptions[] = {
+    {"name", "NAME", "what the machine is called", false, nullptr, set_name},
+    {"cpus", "N", "virtual CPUs (harts), 1 to 64; default 1", false, nullptr, set_cpus},
+    {"memory", "SIZE", "guest memory, as 512MiB or 2GiB; default 512MiB", false, nullptr, set_memory},
+    {"kernel", "FILE", "a RISC-V Linux Image, raw or gzip", false, nullptr, set_text<&MachineConfig::kernel>},
+    {"initrd", "FILE", "the initial RAM disk", false, nullptr, set_text<&MachineConfig::initrd>},
+    {"append", "TEXT", "the kernel's command line", false, nullptr, set_text<&MachineConfig::append>},
+    {"disk", "FILE[,overlay=FILE][,readonly]",
+     "a raw disk; with an overlay the file itself is only read, and may serve many machines", true, nullptr,
+     set_disk},
+    {"net", "user[,forward=tcp:HOST:PORT:GUESTPORT]", "a network card with user-mode NAT and forwarded ports",
+     false, "user", set_net},
+    {"share", "tag=NAME,path=FOLDER[,readonly]", "a host folder, for the guest to mount by 9p", true, nullptr,
+     set_share},
+    {"vsock", "PREFIX", "guest sockets as unix sockets of the host: PREFIX inward, PREFIX_PORT outward",
+     false, nullptr, set_text<&MachineConfig::vsock>},
+    {"console", "uart|virtio", "which device the console is; default uart (ttyS0)", false, nullptr,
+     set_console},
+    {"deterministic", "SEED", "one thread, a virtual clock: two runs with one seed are the same", false,
+     nullptr, set_deterministic},
+};
+
+}  // namespace
+
+std::span<const Option> options() { return kOptions; }
+
+Result<void> check_config(const machine::MachineConfig& config) {
+  if (config.kernel.empty())
+    return error("no kernel is given; name one with --kernel FILE or kernel = \"FILE\"");
+  if (config.deterministic && (config.net || !config.shares.empty() || !config.vsock.empty())) {
+    return error("a deterministic machine has no {}, which depend on the world outside; leave them out",
+                 config.net             ? "network"
+                 : config.vsock.empty() ? "shared folders"
+                                        : "vsock");
+  }
+  return {};
+}
+
+}  // namespace cloister::cell
