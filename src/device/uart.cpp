@@ -81,6 +81,7 @@ u8 Uart::read_register(u64 offset) {
     case kMcr:
       return modem_control_;
     case kLsr:
+      refill();
       return line_status();
     case kMsr:
       return modem_status();
@@ -120,7 +121,6 @@ u8 Uart::receive() {
   if (received_.empty()) return 0;
   const u8 value = received_.front();
   received_.pop_front();
-  refill();
   update_line();
   return value;
 }
@@ -172,7 +172,6 @@ void Uart::set_interrupt_enable(u8 value) {
   const u8 enabled_now = value & static_cast<u8>(~interrupt_enable_);
   if ((enabled_now & kIerTransmitter) != 0) transmitter_event_ = true;
   interrupt_enable_ = value & kIerBits;
-  if ((interrupt_enable_ & kIerReceived) != 0) refill();
   update_line();
 }
 
@@ -183,11 +182,13 @@ void Uart::set_fifo_control(u8 value) {
   update_line();
 }
 
-void Uart::update_line() { line_.set(pending_interrupt() != kIirNone); }
+void Uart::update_line() {
+  if ((interrupt_enable_ & kIerReceived) != 0) refill();
+  line_.set(pending_interrupt() != kIirNone);
+}
 
 void Uart::input_ready() {
   const MutexLock lock(mutex_);
-  if ((interrupt_enable_ & kIerReceived) != 0) refill();
   update_line();
 }
 
