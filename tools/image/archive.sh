@@ -4,7 +4,8 @@
 # Reading Debian's archive for riscv64 from a machine of any kind, without root. To be sourced.
 #
 # apt itself does the work, with lists, packages and status of its own below $CLOISTER_CACHE/archive; whatever the
-# machine's apt is told in apt.conf.d (proxies, retries, dates) holds here as well. Where the archive is, the
+# machine's apt is told in apt.conf.d (proxies, retries, dates) holds here as well: our own settings come as the last
+# of its parts, for apt reads the file that APT_CONFIG names before them. Where the archive is, the
 # machine's own sources say; Debian's archive keyring vouches for what comes.
 
 readonly archive_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -62,10 +63,22 @@ archive_open() {
     archive_uri=$(archive_mirror)
     [[ -n $archive_uri ]] || archive_fail "no Debian archive in this machine's apt sources: name one by --mirror URI"
   fi
-  mkdir -p "$archive_dir"/{lists/partial,packages/partial,etc}
+  mkdir -p "$archive_dir"
   exec {archive_lock}>"$archive_dir/lock" && flock "$archive_lock" # one at a time works here
-  : >"$archive_dir/status"
-  cat >"$archive_dir/etc/apt.conf" <<CONF
+  [[ -e $archive_dir/status ]] || : >"$archive_dir/status"
+  rm -rf "$archive_dir/etc/parts"
+  mkdir -p "$archive_dir"/{lists/partial,packages/partial,etc/parts}
+  local part
+  for part in /etc/apt/apt.conf.d/* /etc/apt/apt.conf; do
+    [[ -r $part ]] && ln -s "$part" "$archive_dir/etc/parts/"
+  done
+  printf 'Dir::Etc::Parts "%s";\nDir::Etc::Main "/dev/null";\n' "$archive_dir/etc/parts" >"$archive_dir/etc/apt.conf"
+  archive_settings >"$archive_dir/etc/parts/zz-cloister.conf"
+  export APT_CONFIG=$archive_dir/etc/apt.conf
+}
+
+archive_settings() {
+  cat <<CONF
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -94,7 +107,6 @@ Dir::Etc::Preferences "/dev/null";
 Dir::Etc::PreferencesParts "/dev/null";
 Dir::Log "$archive_dir";
 CONF
-  export APT_CONFIG=$archive_dir/etc/apt.conf
 }
 
 archive_write_source() {
