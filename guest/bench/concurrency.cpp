@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Locks and atomics, alone and with a second hart.
 #include <atomic>
-#include <barrier>
 #include <mutex>
 #include <thread>
 
@@ -34,6 +33,11 @@ void count_under_lock(std::mutex& lock, u64& count, u64 rounds) {
   }
 }
 
+void meet(std::atomic<int>& missing) {
+  missing.fetch_sub(1);
+  while (missing.load() != 0) std::this_thread::yield();
+}
+
 }  // namespace
 
 u64 mutex_alone(Scale scale) {
@@ -48,12 +52,12 @@ u64 lock_two_harts(Scale scale) {
   std::mutex lock;
   u64 count = 0;
   const u64 rounds = scale.of(1'000'000);
-  std::barrier<> start{2};  // else one is done before the other has begun
+  std::atomic<int> missing{2};  // else one is done before the other has begun
   std::thread other{[&] {
-    start.arrive_and_wait();
+    meet(missing);
     count_under_lock(lock, count, rounds);
   }};
-  start.arrive_and_wait();
+  meet(missing);
   count_under_lock(lock, count, rounds);
   other.join();
   return count;

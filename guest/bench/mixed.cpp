@@ -140,7 +140,7 @@ u64 core_mix(Scale scale) {
     for (unsigned j = 0; j < kSide; ++j)
       a[i][j] = static_cast<int>(i * j + 1), b[i][j] = static_cast<int>(i + 2 * j);
   u32 crc = 0xFFFF;
-  for (u64 round = scale.of(8000); round != 0; --round) {
+  for (u64 round = scale.of(6000); round != 0; --round) {
     for (u32 key = 0; key < 8; ++key) {
       const Node* found = list.find(opaque(key * 120));
       crc = crc16(crc, found != nullptr ? found->value : key);
