@@ -27,10 +27,12 @@ struct Insn {
   u8 rs1 = 0;  // also the 5-bit immediate of csrr*i
   u8 rs2 = 0;
   u8 rs3 = 0;
-  u8 rm = 0;      // floating-point rounding mode field (7: dynamic); for fence: pred << 4 | succ in imm
+  u8 rm = 0;  // floating-point rounding mode field (7: dynamic); for fence: fm << 8 | pred << 4 | succ in imm
   u8 aqrl = 0;    // bit 1: aq, bit 0: rl
   u8 length = 4;  // 2 or 4 bytes
   i32 imm = 0;    // sign-extended; the CSR number for Zicsr; the shift amount for shifts
+
+  constexpr bool operator==(const Insn&) const = default;
 };
 
 // What the low bits of `bits` say; of a compressed instruction only the low 16 count. Never fails:
