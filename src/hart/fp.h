@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "hart/fp_convert.h"
 #include "hart/fp_host.h"
+#include "hart/fp_state.h"
 
 // RISC-V's F and D instructions as functions of register values: in and out are whole 64-bit registers,
 // singles NaN-boxed (checked on the way in, made on the way out), NaN results canonical. x registers are
