@@ -38,7 +38,8 @@ Result<Folder> Folder::open(const std::string& path, Writing writing) {
   const os::Attempt<os::FileStatus> status = root.status();
   const os::Attempt<os::OpenFile> listing = root.open({.read = true, .folder = true});
   if (!status.ok() || !listing.ok()) {
-    return error("cannot list the folder '{}'; grant this user permission to read it, or share another", path);
+    return error("cannot list the folder '{}'; grant this user permission to read it, or share another",
+                 path);
   }
   return Folder(std::move(root), *status, writing);
 }
@@ -110,8 +111,8 @@ Qid Folder::qid(const os::FileStatus& status) const {
   const os::FileKind kind = status.kind();
   if (kind == os::FileKind::kFolder) qid.type = kQidFolder;
   if (kind == os::FileKind::kSymlink) qid.type = kQidSymlink;
-  qid.version = status.modified.nanos ^ static_cast<u32>(status.modified.seconds) ^
-                static_cast<u32>(status.size << 8);
+  qid.version =
+      status.modified.nanos ^ static_cast<u32>(status.modified.seconds) ^ static_cast<u32>(status.size << 8);
   qid.path = identity(status.device, status.inode);
   return qid;
 }

@@ -13,11 +13,11 @@ enum class Writing : u8 { kAllowed, kRefused };
 
 // The shared folder, and the fence around it.
 //
-// Invariant: every Inode that this class gives out lay inside the folder at the moment it was found. Steps down
-// take one plain name and follow no link. A step up is taken, and then the result is climbed from to see that
-// the folder is above it; at the folder itself "up" stays. A guest can therefore not leave by "..", by a link
-// that it made, or by renaming folders while it walks. If somebody on the host moves a folder
-// out while the guest uses it, the guest keeps that folder and what is below, but gets no further.
+// Invariant: every Inode that this class gives out lay inside the folder at the moment it was found. Steps
+// down take one plain name and follow no link. A step up is taken, and then the result is climbed from to see
+// that the folder is above it; at the folder itself "up" stays. A guest can therefore not leave by "..", by a
+// link that it made, or by renaming folders while it walks. If somebody on the host moves a folder out while
+// the guest uses it, the guest keeps that folder and what is below, but gets no further.
 //
 // Owners: the guest sees files of the host's user (and group) who runs the cell as its root's, all others as
 // nobody's. What it makes belongs to that host user; it cannot give files to others.

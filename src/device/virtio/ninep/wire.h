@@ -89,11 +89,9 @@ class Writer {
     CHECK(count <= bytes_.size());
     bytes_.resize(bytes_.size() - count);
   }
-  // Precondition: at + 4 <= size().
-  void set_word(u64 at, u32 value) {
-    CHECK(at + sizeof value <= bytes_.size());
-    std::memcpy(bytes_.data() + at, &value, sizeof value);
-  }
+  // Writes over what stands at `at`; nothing when the message is too long. Precondition: it stands there.
+  void set_half(u64 at, u16 value) { set(at, value); }
+  void set_word(u64 at, u32 value) { set(at, value); }
   void cut_to(u64 size) {
     CHECK(size <= bytes_.size());
     bytes_.resize(size);
@@ -104,6 +102,12 @@ class Writer {
   template <typename T>
   Writer& number(T value) {
     return append(std::as_bytes(std::span(&value, 1)));
+  }
+  template <typename T>
+  void set(u64 at, T value) {
+    if (!fits_) return;
+    CHECK(at + sizeof value <= bytes_.size());
+    std::memcpy(bytes_.data() + at, &value, sizeof value);
   }
   Writer& append(std::span<const std::byte> bytes) {
     if (bytes.size() > left()) {
