@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/loader.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/size.h"
+#include "machine/board.h"
+#include "machine/initrd.h"
+
+namespace cloister::machine {
+namespace {
+
+// Room that Linux needs beside its image and the initrd before it can free either: its page array, early page
+// tables and an unpacked initramfs' first files.
+constexpr u64 kWorkingRoom = 16 * kMiB;
+// Bound: an initrd that unpacks must fit in memory twice anyway.
+constexpr Bytes kMaxInitrd{2 * kGiB};
+
+constexpr u64 round_up(u64 value, u64 to) { return (value + to - 1) / to * to; }
+constexpr u64 round_down(u64 value, u64 to) { return value / to * to; }
+
+Result<std::vector<std::byte>> read_file(const os::File& file, Bytes limit) {
+  const Bytes size = TRY(file.size());
+  if (size > limit)
+    return error("{} has {}, over the limit of {}: is it the right file?", file.path(), format_size(size),
+                 format_size(limit));
+  std::vector<std::byte> content(size.raw);
+  TRY(file.read_at(0, content));
+  return content;
+}
+
+u64 least_memory(const BootContent& content) {
+  const u64 kernel_end = content.kernel.text_offset + content.kernel.image_size;
+  return round_up(kernel_end + kWorkingRoom + kMaxDeviceTree.raw + round_up(content.initrd.size(), kPageSize),
+                  kMiB);
+}
+
+void copy(std::span<const std::byte> bytes, GuestPhys to, memory::GuestMemory& memory) {
+  for (u64 at = 0; at < bytes.size(); at += kPageSize) {
+    const auto page = bytes.subspan(at, std::min<u64>(kPageSize, bytes.size() - at));
+    if (std::all_of(page.begin(), page.end(), [](std::byte b) { return b == std::byte{0}; })) continue;
+    CHECK(memory.write(to + at, page));
+  }
+}
+
+}  // namespace
+
+Result<BootFiles> BootFiles::open(const std::string& kernel, const std::string& initrd) {
+  if (kernel.empty()) return error("no kernel is named: give one with --kernel");
+  os::File kernel_file = TRY(os::File::open(kernel, os::Open::kRead));
+  std::optional<os::File> initrd_file;
+  if (!initrd.empty()) initrd_file = TRY(os::File::open(initrd, os::Open::kRead));
+  return BootFiles(std::move(kernel_file), std::move(initrd_file));
+}
+
+Result<BootContent> BootFiles::read() const {
+  BootContent content;
+  content.kernel = TRY(parse_kernel(TRY(read_file(kernel_, kMaxKernel)), kernel_.path()));
+  if (!initrd_) return content;
+  content.initrd = TRY(read_file(*initrd_, kMaxInitrd));
+  TRY(check_initrd(content.initrd, initrd_->path()));
+  return content;
+}
+
+Result<Placement> place(const BootContent& content, Bytes memory) {
+  const u64 least = least_memory(content);
+  if (memory.raw < least)
+    return error("{} of memory is too small: this kernel{} needs at least {}", format_size(memory),
+                 content.initrd.empty() ? "" : " with this initrd", format_size(Bytes{least}));
+  const GuestPhys end = kMemoryBase + memory.raw;
+  const GuestPhys initrd{round_down(end.raw - content.initrd.size(), kPageSize)};
+  const GuestPhys tree{round_down(initrd.raw - kMaxDeviceTree.raw, kPageSize)};
+  const GuestPhys kernel = kMemoryBase + content.kernel.text_offset;
+  CHECK(kernel.raw + content.kernel.image_size <= tree.raw);
+  return Placement{kernel, tree, initrd};
+}
+
+void load(const BootContent& content, const Placement& placement, const std::vector<std::byte>& tree,
+          memory::GuestMemory& memory) {
+  CHECK(tree.size() <= kMaxDeviceTree.raw);
+  copy(content.kernel.content, placement.kernel, memory);
+  copy(tree, placement.tree, memory);
+  copy(content.initrd, placement.initrd, memory);
+}
+
+}  // namespace cloister::machine
