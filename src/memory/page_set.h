@@ -18,12 +18,12 @@ class PageSet {
     return set;
   }
   PageSet() = default;
-  explicit PageSet(std::vector<Gpn> pages) : pages_(std::move(pages)) { std::sort(pages_.begin(), pages_.end()); }
+  explicit PageSet(std::vector<Gpn> pages) : pages_(std::move(pages)) {
+    std::sort(pages_.begin(), pages_.end());
+  }
 
   bool is_all() const { return all_; }
-  bool contains(Gpn page) const {
-    return all_ || std::binary_search(pages_.begin(), pages_.end(), page);
-  }
+  bool contains(Gpn page) const { return all_ || std::binary_search(pages_.begin(), pages_.end(), page); }
 
  private:
   bool all_ = false;
