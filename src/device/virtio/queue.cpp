@@ -60,7 +60,7 @@ bool Queue::append(Chain& chain, const Segment& segment, bool writable) {
   if (total > std::numeric_limits<u32>::max()) return broke("a buffer has 4 GiB or more");
   chain.segments_.push_back(segment);
   (writable ? chain.writable_ : chain.readable_) += segment.length;
-  if (!writable) ++chain.first_writable_;
+  if (!writable) chain.write_at_ = ++chain.first_writable_;
   return true;
 }
 
