@@ -10,8 +10,9 @@
 // Text is first freed of all that may hold a stray brace. Then braces are matched, and what an opening
 // brace begins is told from the words since the last statement ended: `namespace x`, `class Y : Z` and
 // `extern ""` begin a scope in which functions may stand; what ends like a function's header (in a
-// parenthesis, `const`, `noexcept`, a trailing type) begins a function; the rest is an initializer. That
-// the tree is formatted helps: a body's brace has a space before it, a member's initializer has none.
+// parenthesis, `const`, `noexcept`, a trailing type) begins a function; `=` begins a table; the rest is an
+// initializer. That the tree is formatted helps: a body's brace has a space before it, a member's
+// initializer has none.
 namespace cloister::tidy {
 namespace {
 
@@ -120,12 +121,12 @@ class Scanner {
   }
 
  private:
-  enum class Brace { kScope, kFunction, kOther };
+  enum class Brace { kScope, kFunction, kTable, kInner };
 
   void take(char letter) {
     if (letter == '{') return open();
     if (letter == '}') return close();
-    if (letter == ';' && parentheses_ == 0) return forget_header();
+    if (parentheses_ == 0 && (letter == ';' || (letter == ',' && is_in_table()))) return forget_header();
     if (letter == '(') ++parentheses_;
     if (letter == ')' && parentheses_ > 0) --parentheses_;
     if (header_.empty() && std::isspace(static_cast<unsigned char>(letter)) != 0) return;
@@ -139,14 +140,16 @@ class Scanner {
   }
 
   void open() {
-    const Brace kind = in_function_ || parentheses_ > 0 ? Brace::kOther : kind_of_header();
+    const Brace kind = in_function_ || parentheses_ > 0 ? Brace::kInner : kind_of_header();
     if (kind == Brace::kFunction) {
       in_function_ = true;
       found_.push_back({trimmed(header_), header_line_, 0});
     }
     braces_.push_back(kind);
-    // An initializer within a header (`: a_{1}, b_(2) {`) leaves the header standing.
-    if (kind != Brace::kOther) forget_header();
+    // An initializer within a header (`: a_(1), b_{2} {`) leaves the header standing, and reads as a
+    // parenthesis.
+    if (kind != Brace::kInner) return forget_header();
+    header_ += '(';
   }
 
   void close() {
@@ -157,8 +160,11 @@ class Scanner {
       in_function_ = false;
       found_.back().length = line_ - found_.back().line + 1;
     }
-    if (kind != Brace::kOther) forget_header();
+    if (kind != Brace::kInner) return forget_header();
+    header_ += ')';
   }
+
+  bool is_in_table() const { return !braces_.empty() && braces_.back() == Brace::kTable; }
 
   Brace kind_of_header() const {
     static const std::regex kScopeWord(R"(^(inline )?(namespace|extern "")|\b(class|struct|union|enum)\b)");
@@ -166,9 +172,10 @@ class Scanner {
         R"(\)( const| noexcept(\(.*\))?| override| final| mutable| &&?| try| requires .*| ?-> .*| [A-Z_]+\(.*\))*$)");
     static const std::regex kTemplate(R"(^template <.*?> )");
     const std::string header = std::regex_replace(trimmed(header_), kTemplate, "");
-    if (!header_.ends_with(' ')) return header.empty() ? Brace::kScope : Brace::kOther;
+    if (header.ends_with('=') || (header.empty() && is_in_table())) return Brace::kTable;
+    if (!header_.ends_with(' ')) return header.empty() ? Brace::kScope : Brace::kInner;
     if (std::regex_search(header, kFunctionEnd)) return Brace::kFunction;
-    return std::regex_search(header, kScopeWord) ? Brace::kScope : Brace::kOther;
+    return std::regex_search(header, kScopeWord) ? Brace::kScope : Brace::kInner;
   }
 
   static std::string trimmed(const std::string& text) {

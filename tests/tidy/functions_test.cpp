@@ -53,6 +53,13 @@ TEST(FindFunctions, PassesOverWhatOnlyLooksLikeOne) {
   EXPECT_THAT(places("const char* s = R\"(int f() {\n)\";"), IsEmpty());
 }
 
+TEST(FindFunctions, PassesOverTablesOfStructs) {
+  EXPECT_THAT(places("static const struct option kOptions[] = {\n    {\"a\", 1},\n    {\"b\", f(2)},\n};"),
+              IsEmpty());
+  EXPECT_THAT(places("const Case kCases[] = {\n    {1, [](int a) {\n       f(a);\n     }},\n};"),
+              ElementsAre("2:3"));
+}
+
 TEST(FindFunctions, KeepsControlFlowAndLambdasInTheirFunction) {
   EXPECT_THAT(places("void f() {\n  if (a) {\n  }\n  auto g = [](int x) {\n    return x;\n  };\n}"),
               ElementsAre("1:7"));
@@ -60,6 +67,7 @@ TEST(FindFunctions, KeepsControlFlowAndLambdasInTheirFunction) {
 
 TEST(FindFunctions, KnowsMemberInitializers) {
   EXPECT_THAT(places("A::A(int x)\n    : a_{x}, b_(x) {\n  f();\n}"), ElementsAre("1:4"));
+  EXPECT_THAT(places("A::A(int x)\n    : a_(x), b_{x, {1, 2}} {\n}"), ElementsAre("1:3"));
   EXPECT_THAT(places("A::A() : b_(1) {}"), ElementsAre("1:1"));
 }
 
