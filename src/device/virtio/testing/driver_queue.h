@@ -15,9 +15,10 @@ namespace cloister::device::virtio::testing {
 
 // What a driver hands to a device.
 struct Buffer {
-  std::vector<Segment> out;        // the device reads
-  std::vector<Segment> in;         // the device writes
-  std::optional<GuestPhys> table;  // where to put an indirect table; nothing: descriptors in the ring
+  std::vector<Segment> out = {};  // the device reads
+  std::vector<Segment> in = {};   // the device writes
+  std::optional<GuestPhys> table =
+      std::nullopt;  // where to put an indirect table; nothing: descriptors in the ring
 };
 
 struct Used {
