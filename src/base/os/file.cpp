@@ -152,6 +152,19 @@ Result<void> File::punch_hole(u64 offset, Bytes size) {
   return failure("free space inside");
 }
 
+Result<void> File::reserve(u64 offset, Bytes size) {
+  const int problem = ::posix_fallocate(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(size.raw));
+  if (problem == 0) return {};
+  return os_error(fmt::format("cannot reserve {} in '{}'", format_size(size), path_), problem);
+}
+
+Result<Nanos> File::modified() const {
+  struct stat status {};
+  if (::fstat(fd_.get(), &status) != 0) return failure("find the time of");
+  return Nanos{static_cast<u64>(status.st_mtim.tv_sec) * 1'000'000'000 +
+               static_cast<u64>(status.st_mtim.tv_nsec)};
+}
+
 Result<Bytes> File::allocated() const {
   struct stat status {};
   if (::fstat(fd_.get(), &status) != 0) return failure("find the size of");

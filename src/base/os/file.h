@@ -45,6 +45,10 @@ class File {
   Result<void> sync_data();
   // The range reads as zeros and its space is free again. Refused where the file system cannot.
   Result<void> punch_hole(u64 offset, Bytes size);
+  // The range has its space on the disk from now on; it reads as before, or as zeros past the old end.
+  Result<void> reserve(u64 offset, Bytes size);
+  // When the file's content was last changed, since 1970.
+  Result<Nanos> modified() const;
   // What the file really takes of its file system.
   Result<Bytes> allocated() const;
   // What this user may still write to the file's file system.

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/os/file.h"
+#include "base/result.h"
+
+namespace cloister::os {
+
+// Makes a file that appears under its name whole or not at all, also when the program or the machine
+// stops meanwhile: `fill` writes it under another name beside it, and it is on the disk before it gets its
+// own. Refused: when `path` is there already, and what `fill` refuses.
+Result<void> create_whole(const std::string& path, const std::function<Result<void>(File&)>& fill);
+
+}  // namespace cloister::os
