@@ -11,53 +11,81 @@
 
 namespace cloister::hart {
 
+struct Core;
+
 // Bits of `sip` that the machine drives. STIP follows stimecmp by itself.
 enum class Interrupt : u32 { kSoftware = 1, kTimer = 5, kExternal = 9 };
 
 // Why run() came back.
 enum class Exit {
-  kBudget,   // the instructions asked for were executed
-  kWait,     // WFI or WRS.*: nothing to do until interrupt_pending(), or the timer
+  kBudget,  // the instructions asked for were executed
+  kWait,  // WFI or WRS.*: nothing to do until interrupt_pending(), or the timer; or a spinning hart gives way
   kRequest,  // request_exit(), or the environment called it inside a call (stop, reset, …)
+};
+
+// Whether who posts a fence waits until it is done. Who has several harts to fence posts to all without
+// waiting and then calls await_fences() of each, so that the waits overlap.
+enum class Wait : u8 { kUntilDone, kNot };
+
+struct HartOptions {
+  u32 tlb_entries = 1024;       // of each of three banks: a power of two, 4 to 65536
+  Bytes code_cache{16 * kMiB};  // decoded instructions, made as needed
 };
 
 // One virtual RISC-V CPU: RV64GC and the extensions of docs/architecture.md, S- and U-mode.
 // All is for the hart's own thread but where "any thread" stands.
 class Hart final : public memory::TlbHolder {
  public:
-  Hart(u64 id, memory::GuestMemory& memory, Environment& environment);
+  Hart(u64 id, memory::GuestMemory& memory, Environment& environment, const HartOptions& options = {});
   ~Hart() override;
 
   u64 id() const;
   // The state in which the SBI's HSM starts a hart: S-mode, satp = 0, sie off, a0 = id, a1 = opaque.
+  // Pending interrupt lines stay as the machine set them.
   void reset(u64 pc, u64 opaque);
 
-  // Executes about `budget` guest instructions, whole blocks, or fewer. The hart is a safe point's
-  // distance (one block) from each stop.
+  // Executes about `budget` guest instructions, whole blocks, or fewer: to the first block boundary at or
+  // behind it. The hart is a safe point's distance (one block) from each stop. Meanwhile the thread's FP unit
+  // is the guest's; calls to the environment find it as it was before.
   Exit run(u64 budget);
 
   u64 reg(u32 index) const;  // x0..x31
   void set_reg(u32 index, u64 value);
+  u64 freg(u32 index) const;  // f0..f31; singles NaN-boxed
+  void set_freg(u32 index, u64 value);
   u64 pc() const;
-  u64 instructions() const;  // executed since creation
+  bool supervisor() const;   // S-mode; otherwise U-mode
+  u64 instructions() const;  // executed since creation, traps not counted
 
   bool interrupt_pending() const;  // any thread: an enabled interrupt, whatever sstatus.SIE says, ends a WFI
-  u64 timer_deadline() const;      // stimecmp
+  u64 timer_deadline() const;      // any thread: stimecmp
   void check_timer();              // any thread: time() may have reached stimecmp
+  // After kWait: how long the wait may last although nothing happens (WRS.*, a spinning hart); of a WFI, for
+  // ever.
+  Nanos wait_bound() const;
 
   // Any thread.
   void set_interrupt(Interrupt which, bool pending);
   void request_exit();
+
   // Fences asked for by another hart (SBI RFENCE, with the SBI's meaning of start and size): done before
-  // that hart's next instruction after they return here. Any thread.
-  void post_fence_i();
-  void post_sfence_vma(GuestVirt start, u64 size);
-  void post_sfence_vma_asid(GuestVirt start, u64 size, u64 asid);
-  // Blocks the calling thread until a kick: set_interrupt, check_timer, request_exit, a posted fence, a shootdown.
+  // that hart's next instruction after they return here, or with Wait::kNot after await_fences() returns.
+  // Any thread that is not between enter() and leave() of the guest memory, as in
+  // Environment::supervisor_call.
+  void post_fence_i(Wait wait = Wait::kUntilDone);
+  void post_sfence_vma(GuestVirt start, u64 size, Wait wait = Wait::kUntilDone);
+  void post_sfence_vma_asid(GuestVirt start, u64 size, u64 asid, Wait wait = Wait::kUntilDone);
+  void await_fences();
+
+  // Blocks the calling thread until a kick: set_interrupt, check_timer, request_exit, a posted fence, a
+  // shootdown; for wait_bound() at most. A wait of no time gives the host CPU to others.
   void sleep(Nanos at_most);
 
   void ask_for_safe_point() override;
   void forget(const memory::PageSet& pages) override;
+
+ private:
+  std::unique_ptr<Core> core_;
 };
 
 }  // namespace cloister::hart

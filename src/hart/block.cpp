@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hart/block.h"
+
+#include <algorithm>
+#include <new>
+
+#include "base/check.h"
+
+// Blocks are made one behind the other in chunks and never freed one by one: a block that is no longer what
+// memory holds is only taken out of its bucket, and its place is lost until all are dropped. Links and jump
+// entries may still lead to it, but its epoch is old, and whoever follows them looks at that.
+namespace cloister::hart {
+
+BlockCache::BlockCache(u64 most_bytes)
+    : most_chunks_((most_bytes + kChunk - 1) / kChunk), buckets_(kBuckets, nullptr) {
+  CHECK(most_bytes > 0);
+}
+
+Block* BlockCache::find(u64 address) const {
+  Block* block = buckets_[bucket(address)];
+  while (block != nullptr && block->address != address) block = block->chain;
+  return block;
+}
+
+void BlockCache::remove(Block* block) {
+  Block** place = &buckets_[bucket(block->address)];
+  while (*place != block) place = &(*place)->chain;
+  *place = block->chain;
+}
+
+void BlockCache::insert(Block* block) {
+  Block*& first = buckets_[bucket(block->address)];
+  block->chain = first;
+  first = block;
+}
+
+Block* BlockCache::allocate(u32 uops, u32 code_bytes) {
+  const u64 size = sizeof(Block) + uops * sizeof(Uop) + sizeof(Links) + (code_bytes + 7) / 8 * 8;
+  DCHECK(size <= kChunk);
+  if (chunks_.empty() || used_ + size > kChunk) {
+    if (chunk_ + 1 >= most_chunks_ && !chunks_.empty()) return nullptr;
+    if (!chunks_.empty()) ++chunk_;
+    if (chunk_ == chunks_.size()) chunks_.push_back(std::make_unique<std::byte[]>(kChunk));
+    used_ = 0;
+  }
+  std::byte* place = chunks_[chunk_].get() + used_;
+  used_ += size;
+  auto* block = new (place) Block{};
+  block->uops_count = uops;
+  block->bytes = static_cast<u16>(code_bytes);
+  block->links() = {nullptr, nullptr, 0};
+  return block;
+}
+
+void BlockCache::drop_all() {
+  std::fill(buckets_.begin(), buckets_.end(), nullptr);
+  chunk_ = 0;
+  used_ = 0;
+  ++drops_;
+}
+
+bool is_unchanged(Block& block, const u16* code) {
+  for (const u16& saved : block.code()) {
+    if (saved != __atomic_load_n(code++, __ATOMIC_RELAXED)) return false;
+  }
+  return true;
+}
+
+}  // namespace cloister::hart

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/units.h"
+#include "hart/state.h"
+#include "isa/insn.h"
+
+namespace cloister::hart {
+
+struct Uop;
+
+// Executes `u` and what follows it, up to a block boundary where the hart must be looked after. `pc` is the
+// virtual address of the block's first instruction.
+using Handler = void (*)(State& s, const Uop* u, u64 pc);
+
+// A decoded instruction.
+struct Uop {
+  Handler run;
+  i64 imm;  // as isa::Insn's; of jumps and auipc: from the block's first instruction; of system
+            // instructions and floating-point checks: the instruction's bits
+  u8 rd;    // x0 as destination is kSink
+  u8 rs1;
+  u8 rs2;
+  u8 rm;       // rounding mode; aqrl of an LR
+  u8 length;   // bytes
+  u8 left;     // instructions from this one to the end of the block
+  u16 offset;  // bytes from the block's first instruction
+};
+static_assert(sizeof(Uop) == 24);
+
+// Follows a block's last uop: the blocks on the same page where its jump leads, once they are known. Such a
+// link needs no translation: whatever maps this page maps the target too.
+struct Links {
+  Block* taken;
+  Block* next;
+  u64 unused;
+};
+static_assert(sizeof(Links) == sizeof(Uop));
+
+// Instructions that are entered at the first and lie on one page; the last one may jump. An instruction that
+// straddles two pages is a block of its own. In memory: the Block, its uops, its Links, its instructions'
+// bytes.
+struct Block {
+  u64 address;   // guest-physical, of the first instruction
+  Block* chain;  // of the hash bucket
+  u32 epoch;     // when its bytes were last known to be memory's
+  u16 count;     // instructions
+  u16 bytes;     // of them
+  u32 uops_count;
+  u32 unused;
+
+  Uop* uops() { return reinterpret_cast<Uop*>(this + 1); }
+  Links& links() { return *reinterpret_cast<Links*>(uops() + uops_count); }
+  bool straddles() const { return (address & kPageMask) + bytes > kPageSize; }
+  std::span<u16> code() { return {reinterpret_cast<u16*>(&links() + 1), bytes / sizeof(u16)}; }
+};
+
+inline Links& links(const Uop* last) { return *reinterpret_cast<Links*>(const_cast<Uop*>(last + 1)); }
+
+// A hart's decoded blocks, by guest-physical address. Bound: `most_bytes` of them; then all are dropped.
+class BlockCache {
+ public:
+  explicit BlockCache(u64 most_bytes);
+
+  Block* find(u64 address) const;
+  void remove(Block* block);
+
+  // Room for a block, not yet in the cache; nullptr when all must be dropped first.
+  Block* allocate(u32 uops, u32 code_bytes);
+  void insert(Block* block);
+  // Precondition: no block is being executed, and nothing leads to one any more.
+  void drop_all();
+  u64 drops() const { return drops_; }
+
+ private:
+  static constexpr u64 kChunk = 256 * kKiB;
+  static constexpr u64 kBuckets = 16384;
+  static u64 bucket(u64 address) { return (address >> 1 ^ address >> 13) % kBuckets; }
+
+  const u64 most_chunks_;
+  std::vector<std::unique_ptr<std::byte[]>> chunks_;
+  u64 chunk_ = 0;  // the one being filled
+  u64 used_ = 0;   // of it
+  std::vector<Block*> buckets_;
+  u64 drops_ = 0;
+};
+
+// One instruction, `offset` bytes into its block, with `left` instructions from it to the block's end.
+Uop make_uop(const isa::Insn& insn, u32 bits, u16 offset, u8 left);
+
+// The instructions at `code`, which lies `room` bytes before the end of a page. `address` is where they lie
+// in the guest. Precondition: the first instruction lies wholly on the page.
+Block* decode_block(BlockCache& cache, GuestPhys address, const u16* code);
+// The one instruction `bits`, of four bytes, that begins at the last two of a page.
+Block* decode_straddling(BlockCache& cache, GuestPhys address, u32 bits);
+
+// Whether the block's instructions are what lies at `code`.
+bool is_unchanged(Block& block, const u16* code);
+
+}  // namespace cloister::hart

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <optional>
+
+#include "base/units.h"
+#include "hart/block.h"
+#include "hart/csr_file.h"
+#include "hart/environment.h"
+#include "hart/fp_state.h"
+#include "hart/hart.h"
+#include "hart/mailbox.h"
+#include "hart/mmu.h"
+#include "hart/state.h"
+#include "hart/tlb.h"
+#include "memory/guest_memory.h"
+
+namespace cloister::hart {
+
+// The insides of a Hart: what instructions may need beside the State. The hart's own thread only, but for
+// the mailbox and the atomics of the CSRs.
+struct Core {
+  Core(Hart& hart, u64 id, memory::GuestMemory& memory, Environment& environment, const HartOptions& options);
+
+  State state;
+  CsrFile csr;
+  Mailbox mailbox;
+  Tlb tlb;
+  Walker walker;
+  BlockCache blocks;
+
+  Hart& hart;
+  const u64 id;
+  memory::GuestMemory& memory;
+  memory::GuestMemory::HolderId holder{};
+  Environment& environment;
+  fp::HostFp* host_fp = nullptr;  // while run() executes
+
+  std::optional<Exit> exit;   // set by an instruction that ends run()
+  Nanos wait_bound{~u64{0}};  // how long the wait that kWait asks for may last
+  u32 pauses = 0;             // since the hart last gave way
+  i64 limit = 0;              // steps granted since creation; done are limit - state.countdown
+  u64 traps = 0;              // steps that were no instruction
+};
+
+// Takes the exception or interrupt `scause` at state.pc.
+void take_trap(Core& core, u64 scause, u64 tval);
+// The most urgent interrupt that is pending, enabled and not masked, if there is one.
+void take_interrupt(Core& core);
+// After a change of what interrupts are enabled: asks for take_interrupt() when it matters.
+void recheck_interrupts(Core& core);
+void return_from_trap(Core& core);
+
+// This hart's fence.i: blocks decoded before are compared with memory before they run again.
+void fence_instructions(Core& core);
+
+// The block at state.pc, decoded when need be; nullptr when a trap was taken instead.
+Block* find_block(Core& core);
+
+}  // namespace cloister::hart

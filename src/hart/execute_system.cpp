@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
+#include "hart/csr_file.h"
+#include "hart/execute.h"
+#include "isa/csr.h"
+
+// Instructions that deal with the hart itself. Their uops hold the instruction's bits in `imm`, which is what
+// stval shows when they are illegal here and now.
+namespace cloister::hart {
+
+using isa::Cause;
+
+void raise(State& s, const Uop* u, u64 pc, Cause cause, u64 tval) {
+  s.pc = pc + u->offset;
+  s.countdown += u->left;
+  take_trap(*s.core, isa::scause_of(cause), tval);
+}
+
+void raise_illegal(State& s, const Uop* u, u64 pc) {
+  return raise(s, u, pc, Cause::kIllegalInstruction, static_cast<u32>(u->imm));
+}
+
+namespace {
+
+// -- CSRs
+// -----------------------------------------------------------------------------------------------------------
+
+bool names_x0(u8 rs1) { return rs1 == 0; }
+
+void csr_instruction(State& s, const Uop* u, u64 pc, CsrWrite write, u64 operand) {
+  const u32 number = static_cast<u32>(u->imm) >> 20;
+  u64 old = 0;
+  const CsrOutcome outcome = access_csr(*s.core, number, write, operand, old);
+  if (outcome == CsrOutcome::kIllegal) return raise_illegal(s, u, pc);
+  s.x[u->rd] = old;
+  return leave(s, next_pc(u, pc));
+}
+
+// -- Fences
+// ---------------------------------------------------------------------------------------------------------
+
+void fence_translations(State& s, const Uop* u, u64 pc) {
+  if (!s.supervisor) return raise_illegal(s, u, pc);
+  Tlb& tlb = s.core->tlb;
+  s.reserved_size = 0;
+  if (u->rs1 != 0) {
+    tlb.flush_page(s.x[u->rs1]);
+  } else if (u->rs2 != 0) {
+    tlb.flush_space(static_cast<u16>(s.x[u->rs2]));
+  } else {
+    tlb.flush_all();
+  }
+  return leave(s, next_pc(u, pc));
+}
+
+// -- Waiting
+// --------------------------------------------------------------------------------------------------------
+
+// Ends run() with kWait behind `u`; the wait lasts `bound` at most.
+void wait(State& s, const Uop* u, u64 pc, Nanos bound) {
+  s.core->wait_bound = bound;
+  s.core->exit = Exit::kWait;
+  return leave(s, next_pc(u, pc));
+}
+
+// Bound: how long a hart sleeps at most in an instruction that waits for a store of another, which nobody
+// tells us.
+constexpr Nanos kStoreWait{20'000};
+constexpr Nanos kForever{~u64{0}};
+// A hart that pauses so often is spinning for another that may have no host CPU: it gives way.
+constexpr u32 kPausesBeforeYield = 32;
+
+// -- Cache blocks
+// ---------------------------------------------------------------------------------------------------
+
+// In U-mode senvcfg must allow them; in S-mode all are allowed.
+bool may_manage_blocks(const State& s, u64 senvcfg_bits) {
+  return s.supervisor || (s.core->csr.senvcfg & senvcfg_bits) != 0;
+}
+
+// Memory is coherent here, so cbo.clean, cbo.flush and cbo.inval have nothing to do but to fault where the
+// block may neither be read nor written.
+bool check_block(State& s, const Uop* u, u64 pc) {
+  const u64 va = s.x[u->rs1];
+  const Place read = locate(s, va, Use::kLoad);
+  if (read.kind != Place::Kind::kFault) return true;
+  const Place write = locate(s, va, Use::kStore);
+  if (write.kind != Place::Kind::kFault) return true;
+  raise(s, u, pc, write.fault, va);
+  return false;
+}
+
+void manage_block(State& s, const Uop* u, u64 pc, u64 senvcfg_bits) {
+  if (!may_manage_blocks(s, senvcfg_bits)) return raise_illegal(s, u, pc);
+  if (!check_block(s, u, pc)) return;
+  NEXT;
+}
+
+bool zero_block(State& s, const Uop* u, u64 pc) {
+  const u64 va = s.x[u->rs1];
+  const Place place = locate(s, va, Use::kStore);
+  if (place.kind != Place::Kind::kMemory) {
+    raise(s, u, pc, place.kind == Place::Kind::kDevice ? Cause::kStoreAccess : place.fault, va);
+    return false;
+  }
+  static_assert(kZeroBlock == kPageSize);
+  std::memset(place.host - (va & kPageMask), 0, kZeroBlock);
+  return true;
+}
+
+// -- Calls
+// ----------------------------------------------------------------------------------------------------------
+
+// The hart is outside the guest meanwhile: it may wait for other harts, and they need not wait for it.
+void supervisor_call(Core& core) {
+  core.mailbox.leave_guest();
+  core.memory.leave(core.holder);
+  {
+    const fp::HostFp::Pause pause(*core.host_fp);
+    core.environment.supervisor_call(core.hart);
+  }
+  core.memory.enter(core.holder);
+  core.mailbox.enter_guest();
+}
+
+}  // namespace
+
+namespace op {
+
+OP(illegal) { return raise_illegal(s, u, pc); }
+
+// There are no hypercalls yet; outside Cloister a guest sees the same.
+OP(cloister_call) { return raise_illegal(s, u, pc); }
+
+OP(ecall) {
+  if (!s.supervisor) return raise(s, u, pc, Cause::kUserCall, 0);
+  leave(s, next_pc(u, pc));
+  return supervisor_call(*s.core);
+}
+OP(ebreak) { return raise(s, u, pc, Cause::kBreakpoint, pc + u->offset); }
+
+OP(csrrw) { return csr_instruction(s, u, pc, CsrWrite::kAll, s.x[u->rs1]); }
+OP(csrrs) {
+  const CsrWrite write = names_x0(u->rs1) ? CsrWrite::kNone : CsrWrite::kSet;
+  return csr_instruction(s, u, pc, write, s.x[u->rs1]);
+}
+OP(csrrc) {
+  const CsrWrite write = names_x0(u->rs1) ? CsrWrite::kNone : CsrWrite::kClear;
+  return csr_instruction(s, u, pc, write, s.x[u->rs1]);
+}
+OP(csrrwi) { return csr_instruction(s, u, pc, CsrWrite::kAll, u->rs1); }
+OP(csrrsi) { return csr_instruction(s, u, pc, u->rs1 == 0 ? CsrWrite::kNone : CsrWrite::kSet, u->rs1); }
+OP(csrrci) { return csr_instruction(s, u, pc, u->rs1 == 0 ? CsrWrite::kNone : CsrWrite::kClear, u->rs1); }
+
+OP(sret) {
+  if (!s.supervisor) return raise_illegal(s, u, pc);
+  return return_from_trap(*s.core);
+}
+
+OP(wfi) {
+  if (!s.supervisor) return raise_illegal(s, u, pc);
+  update_timer(*s.core);
+  if (enabled_interrupts(s.core->csr) != 0) return leave(s, next_pc(u, pc));
+  return wait(s, u, pc, kForever);
+}
+// The reservation's word is not watched: the wait just ends, as the manual allows at any time.
+OP(wrs_nto) { return wait(s, u, pc, kStoreWait); }
+OP(wrs_sto) { return wait(s, u, pc, kStoreWait); }
+
+OP(pause) {
+  __builtin_ia32_pause();
+  if (++s.core->pauses == kPausesBeforeYield) {
+    s.core->pauses = 0;
+    s.countdown += u->left - 1;
+    return wait(s, u, pc, Nanos{0});
+  }
+  NEXT;
+}
+
+OP(fence_i) {
+  fence_instructions(*s.core);
+  return leave(s, next_pc(u, pc));
+}
+OP(sfence_vma) { return fence_translations(s, u, pc); }
+OP(sinval_vma) { return fence_translations(s, u, pc); }
+OP(sfence_w_inval) {
+  if (!s.supervisor) return raise_illegal(s, u, pc);
+  NEXT;
+}
+OP(sfence_inval_ir) {
+  if (!s.supervisor) return raise_illegal(s, u, pc);
+  return leave(s, next_pc(u, pc));
+}
+
+OP(cbo_inval) { return manage_block(s, u, pc, isa::senvcfg::kCbie); }
+OP(cbo_clean) { return manage_block(s, u, pc, isa::senvcfg::kCbcfe); }
+OP(cbo_flush) { return manage_block(s, u, pc, isa::senvcfg::kCbcfe); }
+OP(cbo_zero) {
+  if (!may_manage_blocks(s, isa::senvcfg::kCbze)) return raise_illegal(s, u, pc);
+  if (!zero_block(s, u, pc)) return;
+  NEXT;
+}
+
+}  // namespace op
+}  // namespace cloister::hart

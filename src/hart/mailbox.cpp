@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hart/mailbox.h"
+
+#include <chrono>
+
+namespace cloister::hart {
+
+// Race: a sleeper says asleep_ and then looks at the attention word; a caller changes the word and then looks
+// at asleep_. Both sequentially consistent, so one of them sees the other.
+void Mailbox::call(u32 bits) {
+  attention_.fetch_or(bits);
+  if (!asleep_.load()) return;
+  MutexLock lock(mutex_);
+  wake_.notify_one();
+}
+
+void Mailbox::sleep(Nanos at_most) {
+  using std::chrono::nanoseconds;
+  constexpr u64 kLongest = 3'600'000'000'000;  // keeps the clock's arithmetic far from overflow
+  const auto end = std::chrono::steady_clock::now() + nanoseconds(std::min(at_most.raw, kLongest));
+  MutexLock lock(mutex_);
+  asleep_.store(true);
+  while (attention_.load() == 0) {
+    const auto left = end - std::chrono::steady_clock::now();
+    if (left <= nanoseconds(0) || !wake_.wait_for(mutex_, left)) break;
+  }
+  asleep_.store(false);
+}
+
+void Mailbox::post(const Fence& fence) {
+  {
+    MutexLock lock(mutex_);
+    if (fences_.size() < kMostFences) {
+      fences_.push_back(fence);
+    } else {
+      fences_.assign({Fence{Fence::Kind::kInstructions, 0, {}, {}}, Fence{}});
+    }
+  }
+  call(attention::kFence);
+}
+
+// A hart outside the guest does its fences first when it comes back: the lock orders enter_guest() after
+// post(), so that the hart sees the attention bit.
+void Mailbox::await_fences() {
+  MutexLock lock(mutex_);
+  ++waiting_;
+  while (in_guest_ && !fences_.empty()) done_.wait(mutex_);
+  --waiting_;
+}
+
+void Mailbox::enter_guest() {
+  MutexLock lock(mutex_);
+  in_guest_ = true;
+}
+
+void Mailbox::leave_guest() {
+  MutexLock lock(mutex_);
+  in_guest_ = false;
+  if (waiting_ > 0) done_.notify_all();
+}
+
+}  // namespace cloister::hart
