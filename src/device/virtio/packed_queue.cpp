@@ -100,17 +100,26 @@ void PackedQueue::undo_pop() {
   CHECK(out_ < layout_.size);
 }
 
-void PackedQueue::push(const Chain& chain) {
-  if (broken_) return;
-  CHECK(out_ >= chain.descriptors_);
-  const GuestPhys slot = table_.at(next_used_.index);
-  const u16 round = next_used_.wrap ? kAvailable | kUsed : 0;
-  memory_->store<u16>(slot + kIdAt, chain.id_);
-  memory_->store<u32>(slot + kLengthAt, chain.written());
-  memory_->store<u16>(slot + kFlagsAt, static_cast<u16>(round | (chain.written() > 0 ? kWrite : 0)));
-  next_used_ = next_used_.after(chain.descriptors_, layout_.size);
-  unsignalled_ += chain.descriptors_;
-  out_ -= chain.descriptors_;
+// The driver looks at the used slots in order, so the first one's flags, stored last, hand over all.
+void PackedQueue::push_all(std::span<const Chain> chains) {
+  if (broken_ || chains.empty()) return;
+  const GuestPhys first_flags = table_.at(next_used_.index) + kFlagsAt;
+  const u16 first = used_flags(chains.front());
+  for (const Chain& chain : chains) {
+    CHECK(out_ >= chain.descriptors_);
+    const GuestPhys slot = table_.at(next_used_.index);
+    memory_->store<u16>(slot + kIdAt, chain.id_);
+    memory_->store<u32>(slot + kLengthAt, chain.written());
+    if (slot + kFlagsAt != first_flags) memory_->store<u16>(slot + kFlagsAt, used_flags(chain));
+    next_used_ = next_used_.after(chain.descriptors_, layout_.size);
+    unsignalled_ += chain.descriptors_;
+    out_ -= chain.descriptors_;
+  }
+  memory_->store<u16>(first_flags, first);
+}
+
+u16 PackedQueue::used_flags(const Chain& chain) const {
+  return static_cast<u16>((next_used_.wrap ? kAvailable | kUsed : 0) | (chain.written() > 0 ? kWrite : 0));
 }
 
 bool PackedQueue::wants_interrupt() {

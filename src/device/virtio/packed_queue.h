@@ -18,7 +18,7 @@ class PackedQueue final : public Queue {
   bool empty() override;
   std::optional<Chain> pop() override;
   void undo_pop() override;
-  void push(const Chain& chain) override;
+  void push_all(std::span<const Chain> chains) override;
   bool wants_interrupt() override;
   void enable_notification(bool enable) override;
 
@@ -38,6 +38,7 @@ class PackedQueue final : public Queue {
   bool is_available(u16 flags) const;
   bool walk(Chain& chain);
   bool walk_indirect(Chain& chain, const PackedDescriptor& descriptor);
+  u16 used_flags(const Chain& chain) const;  // of the next used slot, when `chain` goes there
   bool passed(u16 event_offset_and_wrap, u32 pushed) const;
 
   const DescriptorTable table_;

@@ -18,7 +18,7 @@ class EmptyQueue final : public Queue {
   bool empty() override { return true; }
   std::optional<Chain> pop() override { return std::nullopt; }
   void undo_pop() override { CHECK(false); }
-  void push(const Chain&) override { CHECK(false); }
+  void push_all(std::span<const Chain>) override { CHECK(false); }
   bool wants_interrupt() override { return false; }
   void enable_notification(bool) override {}
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -34,7 +35,20 @@ class Chain {
   bool read(std::span<std::byte> to);
   bool write(std::span<const std::byte> from);
 
-  // In-place I/O: what is left, as it lies. skip_* after it says how much of it was used; at most what is
+  // In-place I/O: use(run), a std::span of bytes in the guest's frames, for each run of the next `bytes`
+  // bytes, pinned for the time of the call. Takes the bytes. Stops when `use` returns false, and returns
+  // false then. Precondition: as many are left.
+  template <typename Use>
+  bool read_in_place(u32 bytes, Use&& use) {
+    return each_segment(bytes, memory::Access::kRead,
+                        [&](std::span<const std::byte> run) { return use(run); });
+  }
+  template <typename Use>
+  bool write_in_place(u32 bytes, Use&& use) {
+    return each_segment(bytes, memory::Access::kWrite, use);
+  }
+
+  // What is left, as it lies. skip_* after it says how much of it was used; at most what is
   // left.
   std::span<const Segment> readable_segments() const;
   std::span<const Segment> writable_segments() const;
@@ -46,6 +60,19 @@ class Chain {
   friend class SplitQueue;
   friend class PackedQueue;
   explicit Chain(memory::GuestMemory& memory) : memory_(&memory) {}
+
+  template <typename Use>
+  bool each_segment(u32 bytes, memory::Access access, Use&& use) {
+    while (bytes > 0) {
+      const bool write = access == memory::Access::kWrite;
+      const Segment next = (write ? writable_segments() : readable_segments()).front();
+      const u32 count = std::min(bytes, next.length);
+      if (!memory_->with_pinned(next.address, Bytes{count}, access, use)) return false;
+      write ? skip_writable(count) : skip_readable(count);
+      bytes -= count;
+    }
+    return true;
+  }
 
   memory::GuestMemory* memory_;
   std::vector<Segment> segments_;  // first the readable ones; a segment shrinks from its front as it is used
@@ -95,7 +122,9 @@ class Queue {
   // since.
   virtual void undo_pop() = 0;
   // Hands a buffer back. Buffers may come back in any order; each popped one must, until reset.
-  virtual void push(const Chain& chain) = 0;
+  void push(const Chain& chain) { push_all({&chain, 1}); }
+  // The same for several, of which the driver sees either none or all: a network card's merged buffers.
+  virtual void push_all(std::span<const Chain> chains) = 0;
   // Whether the driver wants an interrupt for what was pushed since the last call.
   virtual bool wants_interrupt() = 0;
   // Asks to be told (true), or not (false), of new buffers. After true, look again: one may have come

@@ -95,16 +95,18 @@ void SplitQueue::undo_pop() {
   --next_available_;
 }
 
-void SplitQueue::push(const Chain& chain) {
+void SplitQueue::push_all(std::span<const Chain> chains) {
   if (broken_) return;
-  CHECK(out_ > 0);
-  const GuestPhys entry = used_entry(next_used_);
-  memory_->store<u32>(entry, chain.id_);
-  memory_->store<u32>(entry + 4, chain.written());
-  ++next_used_;
+  CHECK(out_ >= chains.size());
+  for (const Chain& chain : chains) {
+    const GuestPhys entry = used_entry(next_used_);
+    memory_->store<u32>(entry, chain.id_);
+    memory_->store<u32>(entry + 4, chain.written());
+    ++next_used_;
+  }
   memory_->store<u16>(used_index(), next_used_);
-  ++unsignalled_;
-  --out_;
+  unsignalled_ += static_cast<u32>(chains.size());
+  out_ -= static_cast<u32>(chains.size());
 }
 
 bool SplitQueue::wants_interrupt() {

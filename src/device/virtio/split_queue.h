@@ -18,7 +18,7 @@ class SplitQueue final : public Queue {
   bool empty() override;
   std::optional<Chain> pop() override;
   void undo_pop() override;
-  void push(const Chain& chain) override;
+  void push_all(std::span<const Chain> chains) override;
   bool wants_interrupt() override;
   void enable_notification(bool enable) override;
 
