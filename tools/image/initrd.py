@@ -74,14 +74,18 @@ class Modules:
             self._data[name] = lzma.decompress(raw) if self._files[name].suffix == ".xz" else raw
         return self._data[name]
 
+    def _existing(self, names):
+        """Of soft dependencies those that are modules; an algorithm (crypto-crc32c) is its generic implementation."""
+        for name in (one.removeprefix("crypto-").replace("-", "_") for one in names):
+            yield from [one for one in (name, f"{name}_generic") if one in self._files][:1]
+
     def needs(self, name):
         """What to load before `name`, in order, each once. Soft dependencies are taken when they exist."""
         data = self.read(name)
         hard = re.search(rb"\0depends=([^\0]*)\0", data)
         soft = re.search(rb"\0softdep=pre: ([^\0]*)\0", data)
         wanted = [one for one in hard.group(1).decode().split(",") if one] if hard else []
-        wanted += [one.replace("-", "_") for one in (soft.group(1).decode().split() if soft else [])
-                   if one.replace("-", "_") in self._files]
+        wanted += self._existing(soft.group(1).decode().split() if soft else [])
         order = []
         for one in wanted:
             order += [other for other in self.needs(one) + [one] if other not in order]
