@@ -71,7 +71,16 @@ class GuestMemory {
   // The frame behind a page, with the page's touched (and for kWrite, dirty) mark set; nothing when
   // `page` is no memory. Is itself a safe point when the page must change first, so the caller
   // keeps no other Frame across it. Precondition: between enter(id) and leave(id).
-  std::optional<Frame> frame(HolderId id, Gpn page, Access access);
+  std::optional<Frame> frame(HolderId id, Gpn page, Access access) {
+    DCHECK(holders_.entered_here(id));
+    (void)id;
+    if (!is_memory(page)) return std::nullopt;
+    const u64 marks = marks_of(access) | PageWord::kHeld;
+    PageWord found{word(page).load()};
+    if (!found.is_settled_private(marks)) found = settle(page, access, marks, Pin::kNo);
+    // A page that is dirty already has no first write to be told of.
+    return Frame{host_of(page, found), found.source() == Source::kOwnFrame && found.has(PageWord::kDirty)};
+  }
 
   // -- Devices, SBI, loaders: any thread that is not between enter() and leave(), or a hart between
   //    two guest instructions. Each returns false, with nothing done, when a byte of the range is no memory.
@@ -200,8 +209,19 @@ class GuestMemory {
   }
 
   enum class Pin : bool { kNo, kYes };
+  static constexpr u64 marks_of(Access access) {
+    return access == Access::kRead ? PageWord::kTouched : PageWord::kTouched | PageWord::kDirty;
+  }
   PageWord settle(Gpn page, Access access, u64 marks, Pin pin);
-  PageWord pin(Gpn page, Access access);
+  PageWord pin(Gpn page, Access access) {
+    PageWord found{word(page).load()};
+    const PageWord pinned{found.raw + PageWord::kOnePin};
+    if (found.is_settled_private(marks_of(access)) &&
+        word(page).compare_exchange_strong(found.raw, pinned.raw)) {
+      return pinned;
+    }
+    return settle(page, access, marks_of(access), Pin::kYes);
+  }
   void unpin(Gpn page, PageWord pinned, Access access);
   void count_move(PageState from, PageState to);
 

@@ -71,6 +71,10 @@ struct PageWord {
 
   constexpr PageState state() const { return static_cast<PageState>(raw & kStateMask); }
   constexpr Source source() const { return rule_of(state()).source; }
+  // A private page that nobody changes and that has the marks already: the one question of the hot paths.
+  constexpr bool is_settled_private(u64 marks) const {
+    return (raw & (kStateMask | kChanging | marks)) == (static_cast<u64>(PageState::kPrivate) | marks);
+  }
   constexpr bool has(u64 marks) const { return (raw & marks) == marks; }
   constexpr u64 pins() const { return (raw & kPinMask) / kOnePin; }
   constexpr u64 slot() const { return raw >> kSlotShift; }
