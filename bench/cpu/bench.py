@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's speed: cloister-bench's rows in a guest of ours, in the peer's, and natively.
+
+The same source is built three times from one compiler option (-O2); every engine gets the same sizes. Counts of
+retired instructions come from the guest's own counter, so MIPS is measured, not guessed. `boot` is the time from the
+engine's start to the kernel's first user program; `integer` is the rate over all integer rows.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import harness  # noqa: E402
+
+INTEGER = ("coremark-like", "dhrystone-like", "fibonacci", "bytecode", "quicksort", "sha256")
+TWO_HARTS = ("pipe-2", "mprotect-2", "lock-2")
+LIMIT = 1800  # seconds for one boot with all its rows
+
+
+def parse_rows(text):
+    """{name: (seconds, instructions, check)} from cloister-bench's lines."""
+    rows = {}
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["row"] and len(words) == 8:
+            rows[words[1]] = (float(words[3]), int(words[5]), words[7])
+    return rows
+
+
+def native(rows, scale):
+    program = harness.BUILD / "native/bin/cloister-bench"
+    command = [program, "--scale", str(scale)] + (["--rows", ",".join(rows)] if rows else [])
+    return parse_rows(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def in_guest(engine, image, ramdisk, cpus, rows, scale):
+    """Boots, runs the rows, powers off. Returns the rows and the boot's seconds."""
+    asked = f"--rows {','.join(rows)}" if rows else ""
+    # The counter is open to user mode only when the kernel is told so; a kernel without a driver for it has no such file.
+    run = (f"echo 2 > /proc/sys/kernel/perf_user_access; [ -e /bin/cloister-bench ] && /bin/cloister-bench --scale {scale} {asked}")
+    with harness.Guest(engine, cpus=cpus, memory="1GiB", kernel=image / "Image", initrd=ramdisk,
+                       append=f'console=ttyS0 quiet cloister.run="{run}"') as guest:
+        guest.expect(r"^cloister: exit status", LIMIT)
+        status = guest.wait(60)
+        if status != 0:
+            raise SystemExit(f"bench: {engine} ended with status {status}:\n{guest.console[-2000:]}")
+        return parse_rows(guest.console), guest.seconds_to(harness.USER_SPACE_IS_UP)
+
+
+def measure(engine, arguments, ramdisk, image):
+    """The medians over all repetitions: rows and boot."""
+    found, boots = [], []
+    alone = [row for row in arguments.rows if row not in TWO_HARTS]
+    together = [row for row in (arguments.rows or TWO_HARTS) if row in TWO_HARTS]
+    for _ in range(arguments.repeat):
+        rows, boot = in_guest(engine, image, ramdisk, 1, alone, arguments.scale) if alone or not arguments.rows else ({}, None)
+        if together and (os.cpu_count() or 1) > 1:
+            rows.update(in_guest(engine, image, ramdisk, 2, together, arguments.scale)[0])
+        found.append(rows)
+        boots += [boot] if boot is not None else []
+    names = found[0]
+    median = {name: tuple(statistics.median(run[name][i] for run in found) for i in (0, 1)) + (names[name][2],)
+              for name in names}
+    return median, statistics.median(boots) if boots else None
+
+
+def rate(rows, names):
+    """Millions of instructions a second over these rows together."""
+    known = [rows[name] for name in names if name in rows and rows[name][1] > 0]
+    return sum(row[1] for row in known) / sum(row[0] for row in known) / 1e6 if known else None
+
+
+def number(value, form="{:.3f}"):
+    return "" if value is None else form.format(value)
+
+
+def quotient(a, b):
+    return a / b if a is not None and b else None
+
+
+def print_table(host, ours, peer):
+    lines = []
+    for name in ours:
+        n, o, p = (rows[name][0] if name in rows else None for rows in (host, ours, peer))
+        lines.append([name, number(n), number(o), number(p), number(quotient(o, n), "{:.1f}"), number(quotient(p, o), "{:.2f}"),
+                      number(rate(ours, [name]), "{:.0f}")])
+    print(harness.table(["row", "native s", "ours s", "peer s", "ours/native", "peer/ours", "MIPS"], lines))
+
+
+def compare_checks(ours, peer):
+    """Both run the same program: other results mean that one of them computes wrongly."""
+    wrong = [name for name in ours if name in peer and ours[name][2] != peer[name][2]]
+    for name in wrong:
+        print(f"WRONG RESULT: {name}: ours {ours[name][2]}, the peer's {peer[name][2]}")
+    return not wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run bench cpu", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--peer", choices=["qemu", "none"], help="default: qemu when it is installed")
+    parser.add_argument("--engine", default="cloister", choices=sorted(harness.ENGINES))
+    parser.add_argument("--rows", default="", help="names with commas between; default: all")
+    parser.add_argument("--scale", type=float, default=1.0, help="how much work, for every engine alike")
+    parser.add_argument("--repeat", type=int, default=1, help="medians of so many runs")
+    arguments = parser.parse_args()
+    arguments.rows = [row for row in arguments.rows.split(",") if row]
+    goals = json.loads((pathlib.Path(__file__).parent / "goals.json").read_text())
+    with_peer = arguments.peer == "qemu" or (arguments.peer is None and shutil.which("qemu-system-riscv64"))
+    image = harness.busybox()
+    with tempfile.TemporaryDirectory(dir=harness.CACHE) as folder:
+        ramdisk = harness.initrd_with(image / "initrd", {"bin/cloister-bench": harness.BUILD / "guest/bin/cloister-bench"}, folder)
+        host = native(arguments.rows, arguments.scale)
+        ours, boot = measure(arguments.engine, arguments, ramdisk, image)
+        peer, peer_boot = measure("qemu", arguments, ramdisk, image) if with_peer else ({}, None)
+    print_table(host, ours, peer)
+    integer, peer_integer = rate(ours, INTEGER), rate(peer, INTEGER)
+    print(f"boot: {number(boot, '{:.2f}')} s (peer {number(peer_boot, '{:.2f}') or '-'});"
+          f" integer: {number(integer, '{:.0f}') or '-'} MIPS (peer {number(peer_integer, '{:.0f}') or '-'})")
+    figures = [harness.figure(name, ours[name][0], "s", peer.get(name, (None,))[0], goals) for name in ours]
+    figures.append(harness.figure("boot", boot, "s", peer_boot, goals))
+    figures.append(harness.figure("integer", integer, "MIPS", peer_integer, goals))
+    status = harness.report(figures, arguments.json)
+    return status if compare_checks(ours, peer) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmarks and the guest tests share: engines, guests that run on them, tables and JSON.
+
+A Guest is one `cloister run --batch` (or the peer behind the same flags) whose console is read line by line with the
+time at which each line came. Nothing here waits without a limit, and a Guest used in `with` is always ended.
+"""
+import io
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CACHE = pathlib.Path(os.environ.get("CLOISTER_CACHE", ROOT / ".cache"))
+BUILD = pathlib.Path(os.environ.get("CLOISTER_BUILD", ROOT / "build"))
+USER_SPACE_IS_UP = "cloister: user space is up"
+SHELL_IS_UP = "cloister: shell is up"
+
+ENGINES = {
+    "cloister": [os.environ.get("CLOISTER", str(BUILD / "bin/cloister"))],
+    "qemu": [sys.executable, str(ROOT / "bench/peer.py")],
+}
+
+sys.path.insert(0, str(ROOT / "tools/image"))
+import initrd  # noqa: E402  (the archive writer of the images)
+
+
+class GuestFailed(Exception):
+    """The guest did not do what was expected of it in time; carries the end of its console."""
+
+
+class Guest:
+    """One machine, running. Flags are those of `cloister run`, without the dashes."""
+
+    def __init__(self, engine="cloister", flags=(), **options):
+        command = ENGINES[engine] + ["run", "--batch"] + list(flags)
+        for name, value in options.items():
+            for one in value if isinstance(value, list) else [value]:
+                command += [f"--{name}", str(one)]
+        self.console = ""
+        self._changed = threading.Condition()
+        self._times = []
+        self.start = time.monotonic()
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        start_new_session=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def _read(self):
+        while True:
+            data = os.read(self.process.stdout.fileno(), 65536)
+            with self._changed:
+                self.console += data.decode(errors="replace").replace("\r", "")
+                self._times.append((len(self.console), time.monotonic()))
+                self._changed.notify_all()
+            if not data:
+                return
+
+    def expect(self, pattern, timeout, after=0):
+        """Waits for a regular expression on the console, and returns the match."""
+        expression = re.compile(pattern, re.MULTILINE)
+        limit = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                match = expression.search(self.console, after)
+                if match:
+                    return match
+                left = limit - time.monotonic()
+                if left <= 0 or (self.process.poll() is not None and not self._reader.is_alive()):
+                    why = "ended" if left > 0 else f"did not in {timeout} s"
+                    raise GuestFailed(f"waited for {pattern!r}: the guest {why}; its console ends:\n{self.console[-3000:]}")
+                self._changed.wait(min(left, 0.5))
+
+    def seconds_to(self, text):
+        """From the engine's start to the moment this text was on the console."""
+        end = self.console.index(text) + len(text)
+        return next(when for length, when in self._times if length >= end) - self.start
+
+    def send(self, text):
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def shell(self, command, timeout=60):
+        """Runs a command in the guest's shell; returns its output and exit status."""
+        start = len(self.console)
+        # The marker is put together by the shell, so that the echo of the command is not mistaken for it.
+        self.send(f"{command}; echo mark''er $?\n")
+        match = self.expect(r"^marker (\d+)$", timeout, start)
+        return self.console[start:match.start()], int(match.group(1))
+
+    def wait(self, timeout):
+        """Waits for the machine's end, and returns its exit status."""
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise GuestFailed(f"the guest did not end in {timeout} s; its console ends:\n{self.console[-3000:]}") from None
+        self._reader.join(10)
+        return status
+
+    def kill(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._reader.join(10)
+        for pipe in (self.process.stdin, self.process.stdout):
+            try:
+                pipe.close()
+            except OSError:
+                pass
+
+
+def busybox():
+    """The folder of the small guest's Image and initrd, made when it is missing."""
+    made = subprocess.run([ROOT / "tools/image/busybox.sh", CACHE], check=True, stdout=subprocess.PIPE, text=True)
+    return pathlib.Path(made.stdout.strip().splitlines()[-1])
+
+
+def debian():
+    """The path of the Debian test disk; .kernel and .initrd lie beside it."""
+    made = subprocess.run([ROOT / "tools/image/debian.sh", CACHE], check=True, stdout=subprocess.PIPE, text=True)
+    return pathlib.Path(made.stdout.strip().splitlines()[-1])
+
+
+def initrd_with(base, files, folder):
+    """The initial RAM disk `base` with more files: {path in the guest: path here, or bytes}."""
+    archive = initrd.Archive()
+    for path, source in files.items():
+        archive.file(path, source if isinstance(source, bytes) else pathlib.Path(source).read_bytes())
+    out = tempfile.NamedTemporaryFile(dir=folder, suffix=".initrd", delete=False)
+    with out:
+        out.write(pathlib.Path(base).read_bytes() + archive.bytes())
+    return out.name
+
+
+def table(head, rows):
+    """A table for people; numbers to the right."""
+    cells = [[str(cell) for cell in row] for row in [head] + rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    out = io.StringIO()
+    for index, row in enumerate(cells):
+        line = "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                         for i, (cell, width) in enumerate(zip(row, widths)))
+        out.write(line.rstrip() + "\n")
+        if index == 0:
+            out.write("-" * len(line) + "\n")
+    return out.getvalue()
+
+
+def figure(name, value, unit, peer=None, goals=None):
+    """One entry of a suite's JSON. A goal is {"max": x} or {"min": x}."""
+    goal = (goals or {}).get(name)
+    met = None
+    if goal is not None and value is not None:
+        met = value <= goal["max"] if "max" in goal else value >= goal["min"]
+    limit = None if goal is None else goal.get("max", goal.get("min"))
+    return {"name": name, "value": value, "unit": unit, "peer": peer, "goal": limit, "met": met}
+
+
+def report(figures, path):
+    """Writes the JSON when asked, names missed goals, and returns the exit status."""
+    if path:
+        pathlib.Path(path).write_text(json.dumps(figures, indent=2) + "\n")
+    missed = [one for one in figures if one["met"] is False]
+    for one in missed:
+        print(f"missed: {one['name']} is {one['value']:.4g} {one['unit']}, the goal {one['goal']}")
+    return 1 if missed else 0

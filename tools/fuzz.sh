@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Lets fuzzers run under the address and undefined-behaviour sanitizers.
+#
+#   fuzz.sh [TARGET|all] [SECONDS] [JOBS]
+#
+# What a target finds new stays in the cache as its corpus; what breaks it is kept in build/fuzz/crashes and named,
+# with the seed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tools/common.sh
+
+target=${1:-all} seconds=${2:-60} jobs=${3:-$(nproc)}
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || fail "fuzz: SECONDS must be a number above 0, not $seconds"
+
+build() {
+  configure fuzz
+  mapfile -t all < <(ninja -C build/fuzz -t targets all | sed -n -E 's/^(fuzz_[a-z0-9_]+): phony.*/\1/p' | sort -u)
+  ((${#all[@]})) || fail "there are no fuzz targets in build/fuzz"
+  if [[ $target == all ]]; then
+    targets=("${all[@]}")
+  else
+    targets=("fuzz_${target#fuzz_}")
+    [[ " ${all[*]} " == *" ${targets[0]} "* ]] || fail "there is no fuzzer $target: there are ${all[*]#fuzz_}"
+  fi
+  say "building ${#targets[@]} fuzzers"
+  ninja -C build/fuzz "${targets[@]}" >"$cache/build-fuzz.log" || { tail -n 40 "$cache/build-fuzz.log" >&2; fail "the fuzzers do not build"; }
+}
+
+# fuzz_one TARGET SECONDS: one line at the end, and on failure the log.
+fuzz_one() {
+  local seed log=build/fuzz/$1.log corpus=$cache/corpus/$1
+  seed=$((RANDOM * 32768 + RANDOM + 1))
+  mkdir -p "$corpus" build/fuzz/crashes
+  if "build/fuzz/bin/$1" -max_total_time="$2" -timeout=20 -rss_limit_mb=2048 -seed="$seed" -print_final_stats=1 \
+    -artifact_prefix="build/fuzz/crashes/$1-" "$corpus" >"$log" 2>&1; then
+    printf 'ok    %s (seed %s, %s runs)\n' "$1" "$seed" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
+  else
+    tail -n 40 "$log"
+    printf 'FAIL  %s (seed %s; log in %s)\n' "$1" "$seed" "$log"
+    return 1
+  fi
+}
+export -f fuzz_one
+export cache
+
+build
+printf '%s\n' "${targets[@]}" | xargs -P "$jobs" -I{} bash -c "fuzz_one {} $seconds"

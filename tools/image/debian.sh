@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The Debian guest of tests and of the demo: a disk made by `cloister image` with a compiler, Python, Redis and a stress
+# test. Made once for each set of package versions and tools, and then only read: who writes takes an overlay.
+#
+#   debian.sh CACHE [--refresh]
+#
+# Prints the disk's path; its .kernel and .initrd lie beside it.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/archive.sh"
+
+readonly include=gcc,libc6-dev,python3-minimal,redis-server,stress-ng
+cache=${1:?usage: debian.sh CACHE [--refresh]}
+[[ $# == 1 || $2 == --refresh ]] || archive_fail "unknown flag $2: debian.sh knows --refresh"
+
+key_of() {
+  { apt-cache show --no-all-versions linux-image-riscv64 ${include//,/ } systemd libc6 | grep -E '^(Package|Version):'
+    cat "$here"/{init,initrd.py,image.sh,root.sh,second-stage,unpack.py,debian.sh}; } | sha256sum | cut -c 1-16
+}
+
+key=$(
+  archive_open "$cache" trixie auto
+  if [[ ${2:-} == --refresh ]]; then archive_update; else archive_lists; fi
+  key_of
+)
+out=$cache/debian-$key
+exec {lock}>"$cache/debian.lock" && flock "$lock" # whoever comes second finds it made
+if [[ ! -e $out/disk ]]; then
+  work=$(mktemp -d "$cache/debian.XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  CLOISTER=${CLOISTER:-$here/../../build/bin/cloister} \
+    "$here/image.sh" "$work/disk" --cache "$cache" --size 4GiB --slim --include "$include" >&2 ||
+    { cp "$work/disk.log" "$cache/debian.log" 2>/dev/null; archive_fail "no Debian guest (the console is in $cache/debian.log)"; }
+  chmod 755 "$work"
+  chmod 444 "$work/disk"
+  mv -T "$work" "$out"
+  trap - EXIT
+fi
+printf '%s\n' "$out/disk"

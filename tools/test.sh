@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Everything that must hold: unit tests, guests booted for real, a minute of each fuzzer. Ends with the line
+# `N passed, N failed`, and with a status other than 0 when anything failed.
+#
+# Two cores are kept busy: while the tests run in one half, the fuzzers are built and run in the other.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tools/common.sh
+
+logs=$cache/test-logs
+mkdir -p "$logs"
+fuzz_seconds=${CLOISTER_FUZZ_SECONDS:-60}
+started=$SECONDS
+
+say "building"
+./run build >"$logs/build.log" 2>&1 || { tail -n 60 "$logs/build.log"; printf '0 passed, 1 failed\n'; exit 1; }
+
+say "fetching and making the guests, building and running the fuzzers (in the background)"
+tools/image/busybox.sh "$cache" >"$logs/busybox.log" 2>&1 || { cat "$logs/busybox.log"; printf '0 passed, 1 failed\n'; exit 1; }
+(ulimit -v unlimited; nice -n 5 tools/fuzz.sh all "$fuzz_seconds" 1) >"$logs/fuzz.log" 2>&1 &
+fuzz=$!
+trap 'kill -- -"$fuzz" 2>/dev/null || kill "$fuzz" 2>/dev/null || true' EXIT
+
+say "running the tests"
+tests_status=0
+ctest --test-dir build -j "$(nproc)" --output-on-failure --timeout 840 >"$logs/ctest.log" 2>&1 || tests_status=$?
+sed -n '/Test *#.*\(Failed\|Timeout\|Not Run\|Exception\)/p' "$logs/ctest.log"
+((tests_status == 0)) || sed -n '/^The following tests FAILED/,$p' "$logs/ctest.log"
+
+fuzz_status=0
+wait "$fuzz" || fuzz_status=$?
+trap - EXIT
+((fuzz_status == 0)) || cat "$logs/fuzz.log"
+
+passed=$(grep -c -E '^ *[0-9]+/[0-9]+ Test +#.* Passed ' "$logs/ctest.log" || true)
+failed=$(grep -c -E '^ *[0-9]+/[0-9]+ Test +#.*\*\*\*' "$logs/ctest.log" || true)
+((tests_status == 0 || failed > 0)) || failed=1
+fuzz_passed=$(grep -c '^ok ' "$logs/fuzz.log" || true)
+fuzz_failed=$(grep -c '^FAIL ' "$logs/fuzz.log" || true)
+((fuzz_status == 0 || fuzz_failed > 0)) || fuzz_failed=1
+say "$passed tests and $fuzz_passed fuzzers in $((SECONDS - started)) s; logs in $logs"
+printf '%d passed, %d failed\n' $((passed + fuzz_passed)) $((failed + fuzz_failed))
+((failed + fuzz_failed == 0))
