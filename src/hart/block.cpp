@@ -11,8 +11,8 @@
 // entries may still lead to it, but its epoch is old, and whoever follows them looks at that.
 namespace cloister::hart {
 
-BlockCache::BlockCache(u64 most_bytes)
-    : most_chunks_((most_bytes + kChunk - 1) / kChunk), buckets_(kBuckets, nullptr) {
+BlockCache::BlockCache(u64 most_bytes, bool entrances)
+    : most_chunks_((most_bytes + kChunk - 1) / kChunk), entrances_(entrances), buckets_(kBuckets, nullptr) {
   CHECK(most_bytes > 0);
 }
 

@@ -52,7 +52,8 @@ struct Block {
   u16 count;     // instructions
   u16 bytes;     // of them
   u32 uops_count;
-  u32 unused;
+  u32 heat;                // times that it was entered, until it is translated
+  const void* translated;  // machine code that begins here, if there is some
 
   Uop* uops() { return reinterpret_cast<Uop*>(this + 1); }
   Links& links() { return *reinterpret_cast<Links*>(uops() + uops_count); }
@@ -65,7 +66,9 @@ inline Links& links(const Uop* last) { return *reinterpret_cast<Links*>(const_ca
 // A hart's decoded blocks, by guest-physical address. Bound: `most_bytes` of them; then all are dropped.
 class BlockCache {
  public:
-  explicit BlockCache(u64 most_bytes);
+  // `entrances`: whether blocks begin with op::entrance, for a translator.
+  BlockCache(u64 most_bytes, bool entrances);
+  bool has_entrances() const { return entrances_; }
 
   Block* find(u64 address) const;
   void remove(Block* block);
@@ -83,6 +86,7 @@ class BlockCache {
   static u64 bucket(u64 address) { return (address >> 1 ^ address >> 13) % kBuckets; }
 
   const u64 most_chunks_;
+  const bool entrances_;
   std::vector<std::unique_ptr<std::byte[]>> chunks_;
   u64 chunk_ = 0;  // the one being filled
   u64 used_ = 0;   // of it

@@ -14,6 +14,7 @@
 #include "hart/mmu.h"
 #include "hart/state.h"
 #include "hart/tlb.h"
+#include "hart/translator.h"
 #include "memory/guest_memory.h"
 
 namespace cloister::hart {
@@ -37,11 +38,30 @@ struct Core {
   Environment& environment;
   fp::HostFp* host_fp = nullptr;  // while run() executes
 
-  std::optional<Exit> exit;   // set by an instruction that ends run()
-  Nanos wait_bound{~u64{0}};  // how long the wait that kWait asks for may last
-  u32 pauses = 0;             // since the hart last gave way
-  i64 limit = 0;              // steps granted since creation; done are limit - state.countdown
-  u64 traps = 0;              // steps that were no instruction
+  Translator* translator = nullptr;  // nullptr: blocks are only interpreted
+  Block* wanted = nullptr;           // by the translator, for translation
+
+  std::optional<Exit> exit;       // set by an instruction that ends run()
+  Nanos wait_bound{~u64{0}};      // how long the wait that kWait asks for may last
+  u32 pauses = 0;                 // since the hart last gave way
+  i64 limit = 0;                  // steps granted since creation; done are limit - state.countdown
+  u64 traps = 0;                  // steps that were no instruction
+  std::atomic<u64> published{0};  // instructions, as of the last exit from run()
+  u64 counter_offset[2] = {};     // by Counter: what the register shows more than instructions
+};
+
+// The hart's thread is the machine's for a while, in a call of the environment: the FP unit is as run() found
+// it, and the guest memory need not wait for this hart. No host address outlives it.
+class Outside {
+ public:
+  explicit Outside(Core& core) : core_(core), pause_(*core.host_fp) { core.memory.leave(core.holder); }
+  ~Outside() { core_.memory.enter(core_.holder); }
+  Outside(const Outside&) = delete;
+  Outside& operator=(const Outside&) = delete;
+
+ private:
+  Core& core_;
+  const fp::HostFp::Pause pause_;
 };
 
 // Takes the exception or interrupt `scause` at state.pc.

@@ -52,7 +52,8 @@ void write_fcsr(Core& c, u64 value) {
 u64 read_time(Core& c) { return c.environment.time(); }
 // The block's count was taken off the countdown at its beginning; the instruction that reads is its last, and
 // does not count itself.
-u64 read_instret(Core& c) { return c.hart.instructions() - 1; }
+u64 read_cycle(Core& c) { return c.hart.counter(Counter::kCycle) - 1; }
+u64 read_instret(Core& c) { return c.hart.counter(Counter::kInstret) - 1; }
 u64 read_zero(Core& /*c*/) { return 0; }
 
 // -- Supervisor
@@ -117,9 +118,7 @@ void write_stval(Core& c, u64 value) { c.csr.stval = value; }
 
 u64 read_stimecmp(Core& c) { return c.csr.stimecmp; }
 void write_stimecmp(Core& c, u64 value) {
-  c.csr.stimecmp = value;
-  update_timer(c);
-  recheck_interrupts(c);
+  set_timer(c, value);
   const fp::HostFp::Pause pause(*c.host_fp);
   c.environment.timer_changed(c.hart, value);
 }
@@ -159,7 +158,7 @@ constexpr Register kRegisters[] = {
     {Csr::sip, read_sip, write_sip},
     {Csr::stimecmp, read_stimecmp, write_stimecmp},
     {Csr::satp, read_satp, write_satp},
-    {Csr::cycle, read_instret, nullptr},
+    {Csr::cycle, read_cycle, nullptr},
     {Csr::time, read_time, nullptr},
     {Csr::instret, read_instret, nullptr},
 };
@@ -201,6 +200,12 @@ CsrOutcome access_csr(Core& core, u32 number, CsrWrite write, u64 operand, u64& 
   if (row->csr == Csr::sip && !names_ssip) return CsrOutcome::kDone;
   row->write(core, updated(old, write, operand));
   return row->csr == Csr::satp ? CsrOutcome::kNewSpace : CsrOutcome::kDone;
+}
+
+void set_timer(Core& core, u64 deadline) {
+  core.csr.stimecmp = deadline;
+  update_timer(core);
+  recheck_interrupts(core);
 }
 
 void update_timer(Core& core) {

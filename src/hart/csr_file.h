@@ -34,9 +34,11 @@ enum class CsrOutcome : u8 {
 
 enum class CsrWrite : u8 { kNone, kAll, kSet, kClear };
 
-// Reads CSR `number` to `old` and updates it with `operand`. `instructions` is the count that instret shows.
+// Reads CSR `number` to `old` and updates it with `operand`.
 CsrOutcome access_csr(Core& core, u32 number, CsrWrite write, u64 operand, u64& old);
 
+// What a write of stimecmp does, but that the environment is not told.
+void set_timer(Core& core, u64 deadline);
 // STIP follows time() and stimecmp.
 void update_timer(Core& core);
 // Interrupts that are pending and enabled, whatever sstatus.SIE says. Any thread, but `sip`'s STIP may be

@@ -65,6 +65,9 @@ Uop assemble(const Insn& insn, Handler run, i64 imm, u16 offset, u8 left) {
 
 class Draft {
  public:
+  explicit Draft(bool entrance) {
+    if (entrance) push(Insn{}, op::entrance, 0);
+  }
   bool is_full() const { return count_ == kMostInstructions; }
   u32 bytes() const { return bytes_; }
 
@@ -132,7 +135,7 @@ Uop make_uop(const Insn& insn, u32 bits, u16 offset, u8 left) {
 }
 
 Block* decode_block(BlockCache& cache, GuestPhys address, const u16* code) {
-  Draft draft;
+  Draft draft(cache.has_entrances());
   const u64 room = kPageSize - address.page_offset();
   while (!draft.is_full() && draft.bytes() < room) {
     u32 bits = __atomic_load_n(code + draft.bytes() / 2, __ATOMIC_RELAXED);
@@ -147,7 +150,7 @@ Block* decode_block(BlockCache& cache, GuestPhys address, const u16* code) {
 }
 
 Block* decode_straddling(BlockCache& cache, GuestPhys address, u32 bits) {
-  Draft draft;
+  Draft draft(cache.has_entrances());
   if (!draft.add(bits)) draft.end();
   return draft.finish(cache, address);
 }

@@ -23,7 +23,8 @@ class Environment {
   // ECALL from S-mode: an SBI call, its arguments in a0..a7, its results put there.
   virtual void supervisor_call(Hart& hart) = 0;
 
-  // stimecmp was written. The machine calls hart.check_timer() when time() reaches `deadline`, if it changes no more.
+  // stimecmp was written. The machine calls hart.check_timer() when time() reaches `deadline`, if it changes
+  // no more.
   virtual void timer_changed(Hart& hart, u64 deadline) = 0;
 };
 

@@ -112,15 +112,14 @@ bool zero_block(State& s, const Uop* u, u64 pc) {
 // -- Calls
 // ----------------------------------------------------------------------------------------------------------
 
-// The hart is outside the guest meanwhile: it may wait for other harts, and they need not wait for it.
+// The call may wait for other harts' fences, so other harts do not wait for this one's: it does them on
+// its way back, for the call ends a block.
 void supervisor_call(Core& core) {
   core.mailbox.leave_guest();
-  core.memory.leave(core.holder);
   {
-    const fp::HostFp::Pause pause(*core.host_fp);
+    const Outside outside(core);
     core.environment.supervisor_call(core.hart);
   }
-  core.memory.enter(core.holder);
   core.mailbox.enter_guest();
 }
 

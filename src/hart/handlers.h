@@ -17,6 +17,9 @@ void illegal(State& s, const Uop* u, u64 pc);
 // Goes on to the block behind this one.
 void end_of_block(State& s, const Uop* u, u64 pc);
 
+// In front of a block that a translator may make faster.
+void entrance(State& s, const Uop* u, u64 pc);
+
 // Before a block's first floating-point instruction: is sstatus.FS on, is frm a rounding mode? imm holds the
 // instruction's bits and these.
 inline constexpr i64 kNeedsRounding = i64{1} << 32;

@@ -16,11 +16,12 @@ Core::Core(Hart& hart_, u64 id_, memory::GuestMemory& memory_, Environment& envi
     : mailbox(state.attention),
       tlb(state, options.tlb_entries),
       walker(memory_),
-      blocks(options.code_cache.raw),
+      blocks(options.code_cache.raw, options.translator != nullptr),
       hart(hart_),
       id(id_),
       memory(memory_),
-      environment(environment_) {
+      environment(environment_),
+      translator(options.translator) {
   state.core = this;
 }
 
@@ -107,6 +108,7 @@ Exit run_until_exit(Core& core) {
     }
     if (core.exit) return *std::exchange(core.exit, std::nullopt);
     if (s.countdown <= 0) return Exit::kBudget;
+    if (core.wanted != nullptr) core.translator->translate(core, *std::exchange(core.wanted, nullptr));
     execute(core);
   }
 }
@@ -123,12 +125,14 @@ Exit Hart::run(u64 budget) {
   core.limit += static_cast<i64>(std::min<u64>(budget, std::numeric_limits<i64>::max() / 2)) - s.countdown;
   s.countdown = static_cast<i64>(std::min<u64>(budget, std::numeric_limits<i64>::max() / 2));
   s.link = nullptr;
+  core.wait_bound = Nanos{~u64{0}};
   // The lines and the time may have changed while nobody looked.
   s.attention.fetch_or(attention::kTimer);
   const Exit exit = run_until_exit(core);
   core.mailbox.leave_guest();
   core.memory.leave(core.holder);
   core.host_fp = nullptr;
+  core.published.store(instructions(), std::memory_order_relaxed);
   return exit;
 }
 
@@ -148,6 +152,17 @@ bool Hart::supervisor() const { return core_->state.supervisor; }
 u64 Hart::instructions() const {
   return static_cast<u64>(core_->limit - core_->state.countdown) - core_->traps;
 }
+
+u64 Hart::instructions_published() const { return core_->published.load(std::memory_order_relaxed); }
+
+u64 Hart::counter(Counter which) const {
+  return instructions() + core_->counter_offset[static_cast<u32>(which)];
+}
+void Hart::set_counter(Counter which, u64 value) {
+  core_->counter_offset[static_cast<u32>(which)] = value - instructions();
+}
+
+void Hart::set_timer(u64 deadline) { hart::set_timer(*core_, deadline); }
 
 // -- From other threads
 // ---------------------------------------------------------------------------------------------
@@ -204,12 +219,13 @@ void Hart::post_sfence_vma_asid(GuestVirt start, u64 size, u64 asid, Wait wait) 
 }
 
 void Hart::await_fences() { core_->mailbox.await_fences(); }
+bool Hart::fence_outstanding() const { return core_->mailbox.fence_outstanding(); }
 
 void Hart::sleep(Nanos at_most) {
   const Nanos bound = std::min(at_most, core_->wait_bound);
   if (bound.raw == 0) {
     std::this_thread::yield();
-  } else {
+  } else if (!interrupt_pending()) {
     core_->mailbox.sleep(bound);
   }
 }

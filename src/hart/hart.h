@@ -23,13 +23,20 @@ enum class Exit {
   kRequest,  // request_exit(), or the environment called it inside a call (stop, reset, …)
 };
 
+enum class Counter : u8 { kCycle, kInstret };
+
 // Whether who posts a fence waits until it is done. Who has several harts to fence posts to all without
 // waiting and then calls await_fences() of each, so that the waits overlap.
 enum class Wait : u8 { kUntilDone, kNot };
 
+class Translator;
+
 struct HartOptions {
   u32 tlb_entries = 1024;       // of each of three banks: a power of two, 4 to 65536
   Bytes code_cache{16 * kMiB};  // decoded instructions, made as needed
+  // What makes machine code of blocks that run often, this hart's own; it outlives the hart. nullptr: none
+  // does.
+  Translator* translator = nullptr;
 };
 
 // One virtual RISC-V CPU: RV64GC and the extensions of docs/architecture.md, S- and U-mode.
@@ -54,11 +61,17 @@ class Hart final : public memory::TlbHolder {
   u64 freg(u32 index) const;  // f0..f31; singles NaN-boxed
   void set_freg(u32 index, u64 value);
   u64 pc() const;
-  bool supervisor() const;   // S-mode; otherwise U-mode
-  u64 instructions() const;  // executed since creation, traps not counted
+  bool supervisor() const;             // S-mode; otherwise U-mode
+  u64 instructions() const;            // executed since creation, traps not counted
+  u64 instructions_published() const;  // any thread: as of the last exit from run()
+
+  // What the cycle and instret CSRs read: instructions, from a value that the machine may set (SBI PMU).
+  u64 counter(Counter which) const;
+  void set_counter(Counter which, u64 value);
 
   bool interrupt_pending() const;  // any thread: an enabled interrupt, whatever sstatus.SIE says, ends a WFI
   u64 timer_deadline() const;      // any thread: stimecmp
+  void set_timer(u64 deadline);    // writes stimecmp, as SBI TIME does
   void check_timer();              // any thread: time() may have reached stimecmp
   // After kWait: how long the wait may last although nothing happens (WRS.*, a spinning hart); of a WFI, for
   // ever.
@@ -76,6 +89,7 @@ class Hart final : public memory::TlbHolder {
   void post_sfence_vma(GuestVirt start, u64 size, Wait wait = Wait::kUntilDone);
   void post_sfence_vma_asid(GuestVirt start, u64 size, u64 asid, Wait wait = Wait::kUntilDone);
   void await_fences();
+  bool fence_outstanding() const;  // whether await_fences() would wait now
 
   // Blocks the calling thread until a kick: set_interrupt, check_timer, request_exit, a posted fence, a
   // shootdown; for wait_bound() at most. A wait of no time gives the host CPU to others.

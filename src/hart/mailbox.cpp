@@ -48,6 +48,11 @@ void Mailbox::await_fences() {
   --waiting_;
 }
 
+bool Mailbox::fence_outstanding() {
+  MutexLock lock(mutex_);
+  return in_guest_ && !fences_.empty();
+}
+
 void Mailbox::enter_guest() {
   MutexLock lock(mutex_);
   in_guest_ = true;

@@ -31,6 +31,7 @@ class Mailbox {
   void post(const Fence& fence);
   // Returns when all that was posted before is done, or will be before the hart's next guest instruction.
   void await_fences();
+  bool fence_outstanding();
 
   // -- The hart's own thread
   // ---------------------------------------------------------------------------------

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "hart/block.h"
+#include "hart/state.h"
+
+namespace cloister::hart {
+
+struct Core;
+
+// What makes machine code of blocks that run often. One for each hart, on its thread.
+class Translator {
+ public:
+  virtual ~Translator() = default;
+
+  // Whether a block that was entered so often should be translated.
+  virtual bool is_hot(u32 heat) const = 0;
+  // Makes Block::translated of `block`, or leaves it alone. A safe point. May drop all blocks.
+  // Precondition: no block is being executed.
+  virtual void translate(Core& core, Block& block) = 0;
+
+  enum class Outcome : u8 {
+    kLeft,       // State::pc is where to go on
+    kInterpret,  // likewise, and the block there is to be interpreted once
+  };
+  // Runs `block`'s translation, for State::pc, until the hart must be looked after. A safe point.
+  virtual Outcome execute(Core& core, Block& block) = 0;
+};
+
+}  // namespace cloister::hart
