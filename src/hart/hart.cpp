@@ -55,8 +55,7 @@ void Hart::reset(u64 pc, u64 opaque) {
   fence_instructions(*core_);
 }
 
-// -- Running
-// ----------------------------------------------------------------------------------------------------
+// -- Running ----------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -136,8 +135,7 @@ Exit Hart::run(u64 budget) {
   return exit;
 }
 
-// -- Registers
-// ----------------------------------------------------------------------------------------------------
+// -- Registers --------------------------------------------------------------------------------------------
 
 u64 Hart::id() const { return core_->id; }
 u64 Hart::reg(u32 index) const { return core_->state.x[index & 31]; }
@@ -164,8 +162,7 @@ void Hart::set_counter(Counter which, u64 value) {
 
 void Hart::set_timer(u64 deadline) { hart::set_timer(*core_, deadline); }
 
-// -- From other threads
-// ---------------------------------------------------------------------------------------------
+// -- From other threads -----------------------------------------------------------------------------------
 
 bool Hart::interrupt_pending() const {
   const CsrFile& csr = core_->csr;

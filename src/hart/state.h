@@ -56,13 +56,12 @@ struct State {
   u64 f[32] = {};  // singles NaN-boxed
   u64 pc = 0;      // up to date only between blocks
 
-  // -- Soft TLB of the current context ---------------------------------------------------------------------
+  // -- Soft TLB of the current context --------------------------------------------------------------------
   TlbEntry* tlb = nullptr;
   u64 tlb_mask = 0;  // (entries - 1) << kTlbEntryShift
   u64 context = 0;   // its number, 12 bits
 
-  // -- Code
-  // --------------------------------------------------------------------------------------------------
+  // -- Code -----------------------------------------------------------------------------------------------
   JumpEntry* jumps = nullptr;
   u64 jump_tag = 0;  // the context's number, and above it a count of flushes
   u32 epoch = 0;     // counts what may have changed code: blocks of an older one are compared with memory
@@ -70,14 +69,12 @@ struct State {
   i64 countdown = 0;       // steps (instructions and traps) until run() returns; run() stops when not above 0
   Block** link = nullptr;  // where a missed jump wants its block noted
 
-  // -- LR and SC
-  // -----------------------------------------------------------------------------------------------
+  // -- LR and SC ------------------------------------------------------------------------------------------
   u64 reserved_address = 0;
   u64 reserved_value = 0;
   u8 reserved_size = 0;  // 0: nothing reserved
 
-  // -- Privilege and floating point
-  // ----------------------------------------------------------------------------
+  // -- Privilege and floating point -----------------------------------------------------------------------
   bool supervisor = true;
   u8 fs = 0;  // sstatus.FS
   u8 frm = 0;
@@ -85,8 +82,7 @@ struct State {
 
   Core* core = nullptr;
 
-  // -- The translator's
-  // --------------------------------------------------------------------------------------
+  // -- The translator's -----------------------------------------------------------------------------------
   u64 page = 0;    // virtual address of the page that translated code runs on
   u8 stepped = 0;  // a handler that translated code called came to its end without a trap
 };

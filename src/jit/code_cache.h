@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "base/os/mapping.h"
+#include "base/os/mem_file.h"
+#include "base/result.h"
+#include "base/units.h"
+
+namespace cloister::jit {
+
+// Memory for translated code. Never writable and executable at one address: the same pages are mapped
+// twice, once to write and once to run. Filled from one end, given up as a whole. Not thread safe.
+class CodeCache {
+ public:
+  static Result<std::unique_ptr<CodeCache>> create(Bytes size);
+
+  // A place for `size` bytes, 64-byte aligned, and where it will run; an empty span when the cache is full.
+  struct Place {
+    std::span<std::byte> write;
+    const std::byte* run = nullptr;
+  };
+  Place allocate(std::size_t size);
+  // Gives back the end of the last allocate(): it needed only `size`.
+  void trim(const Place& last, std::size_t size);
+
+  // All of it but the first `keep` bytes. Precondition: none of it is being executed, and nothing leads there
+  // any more.
+  void clear(std::size_t keep);
+  std::size_t used() const { return used_; }
+  Bytes size() const { return write_.size(); }
+  // From where code runs to where it may be written.
+  std::byte* writable(const void* run) const {
+    return write_.data() + (static_cast<const std::byte*>(run) - run_.data());
+  }
+
+ private:
+  CodeCache(os::MemFile file, os::Mapping write, os::Mapping run);
+  os::MemFile file_;
+  os::Mapping write_;
+  os::Mapping run_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace cloister::jit

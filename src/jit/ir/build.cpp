@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// From bytes to blocks.
+//
+// Blocks are cut exactly where the interpreter cuts them: from an entry to the first instruction that ends
+// a block, to the page's end or to the longest block allowed. An entry in the middle of another block makes a
+// block of its own that repeats the tail: a few instructions twice, and both engines check for safe points
+// and budgets at the same instructions, which the deterministic mode and the lockstep need.
+#include <cstring>
+
+#include "isa/properties.h"
+#include "jit/ir/region.h"
+
+namespace cloister::jit::ir {
+namespace {
+
+using isa::Format;
+using isa::Op;
+
+class Builder {
+ public:
+  Builder(std::span<const std::byte, kPageSize> page, const Limits& limits) : page_(page), limits_(limits) {}
+
+  Region build(u16 offset) {
+    block_at(offset);
+    for (std::size_t i = 0; i < region_.blocks.size(); ++i) connect(static_cast<i32>(i));
+    weigh();
+    return std::move(region_);
+  }
+
+ private:
+  // The index of the block that begins at `offset`, made if there is room; else kLeaves.
+  i32 block_at(i64 offset) {
+    if (offset < 0 || offset >= static_cast<i64>(kPageSize)) return kLeaves;
+    for (std::size_t i = 0; i < region_.blocks.size(); ++i) {
+      if (region_.blocks[i].begin == offset) return static_cast<i32>(i);
+    }
+    if (region_.blocks.size() >= limits_.blocks || steps_ >= limits_.steps) return kLeaves;
+    region_.blocks.push_back(read_block(static_cast<u16>(offset)));
+    steps_ += static_cast<u32>(region_.blocks.back().steps.size());
+    return static_cast<i32>(region_.blocks.size() - 1);
+  }
+
+  Block read_block(u16 offset) {
+    Block block;
+    block.begin = offset;
+    while (block.steps.size() < limits_.block_steps && offset < kPageSize) {
+      Step step;
+      if (!read_step(offset, step)) {
+        block.ends_in_interpreter = true;
+        break;
+      }
+      block.steps.push_back(step);
+      region_.uses_float |= isa::properties(step.insn.op).is_float();
+      offset = static_cast<u16>(offset + step.insn.length);
+      if (isa::ends_block(step.insn.op)) break;
+    }
+    block.end = offset;
+    return block;
+  }
+
+  // False when the instruction goes on in the next page.
+  bool read_step(u16 offset, Step& step) {
+    u16 low = 0, high = 0;
+    std::memcpy(&low, &page_[offset], 2);
+    const bool wide = (low & 3) == 3;
+    if (wide && offset + 4u > kPageSize) return false;
+    if (wide) std::memcpy(&high, &page_[offset + 2u], 2);
+    step.bits = low | u32{high} << 16;
+    step.insn = isa::decode(step.bits);
+    step.offset = offset;
+    return true;
+  }
+
+  void connect(i32 index) {
+    const Block& block = region_.blocks[static_cast<u32>(index)];
+    if (block.steps.empty() || block.ends_in_interpreter) return;
+    const Step last = block.steps.back();
+    const u16 end = block.end;
+    const bool branches = isa::properties(last.insn.op).format == Format::kB;
+    i32 taken = kLeaves, next = kLeaves;
+    if (branches || !isa::ends_block(last.insn.op)) next = block_at(end);
+    if (branches || last.insn.op == Op::jal) taken = block_at(i64{last.offset} + last.insn.imm);
+    region_.blocks[static_cast<u32>(index)].taken = taken;
+    region_.blocks[static_cast<u32>(index)].next = next;
+  }
+
+  // A block on a cycle is guessed to run eight times for each level of nesting, counted by the jumps backward
+  // that span it.
+  void weigh() {
+    for (std::size_t i = 0; i < region_.blocks.size(); ++i) {
+      const i32 target = region_.blocks[i].taken;
+      if (target == kLeaves) continue;
+      const u16 from = region_.blocks[i].begin, to = region_.blocks[static_cast<u32>(target)].begin;
+      if (to > from) continue;
+      for (Block& block : region_.blocks) {
+        if (block.begin >= to && block.begin <= from && block.weight < 4096) block.weight *= 8;
+      }
+    }
+  }
+
+  std::span<const std::byte, kPageSize> page_;
+  const Limits limits_;
+  Region region_;
+  u32 steps_ = 0;
+};
+
+}  // namespace
+
+Region build(std::span<const std::byte, kPageSize> page, u16 offset, const Limits& limits) {
+  return Builder(page, limits).build(offset);
+}
+
+}  // namespace cloister::jit::ir

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "base/units.h"
+#include "isa/insn.h"
+
+// What the translator works on: some basic blocks of one guest page that jump to one another, entered at the
+// first.
+//
+// A Region knows offsets in its page, never virtual addresses, so its code serves every address space and
+// every place at which the page is mapped. Addresses that guest code forms from its pc are "page-relative".
+namespace cloister::jit::ir {
+
+// What is known of a value when the region is translated.
+struct Known {
+  enum class Kind : u8 {
+    kNothing,
+    kValue,
+    kPageRelative
+  };  // kPageRelative: the page's virtual address + value
+  Kind kind = Kind::kNothing;
+  i64 value = 0;
+
+  explicit operator bool() const { return kind != Kind::kNothing; }
+  static Known of(i64 value) { return {Kind::kValue, value}; }
+  static Known page_relative(i64 value) { return {Kind::kPageRelative, value}; }
+};
+
+inline constexpr u16 kNoGroup = 0xffff;
+
+// A guest instruction, with what the passes found out about it.
+struct Step {
+  isa::Insn insn;
+  u32 bits = 0;
+  u16 offset = 0;  // in the page, bytes
+
+  Known result;          // passes/constants: rd's value
+  Known target;          // passes/constants: where a jalr goes
+  bool dead = false;     // passes/dead: nobody can see what it does
+  u16 group = kNoGroup;  // passes/groups: which Group of its block it belongs to
+};
+
+// Accesses of one block by one unchanged base register: one look-up in the soft TLB serves them all if all
+// lie in one page. `first` is the step that does the look-up.
+struct Group {
+  u16 first = 0;
+  i32 low = 0;  // offsets from the base register: bytes [low, high)
+  i32 high = 0;
+  bool reads = false;
+  bool writes = false;
+};
+
+inline constexpr i32 kLeaves = -1;
+
+struct Block {
+  u16 begin = 0;  // offset in the page
+  u16 end = 0;    // of what follows
+  std::vector<Step> steps;
+  std::vector<Group> groups;
+  // The blocks of the region that follow, or kLeaves. A block without a branch has only `next`.
+  i32 taken = kLeaves;
+  i32 next = kLeaves;
+  u32 weight = 1;  // how often it runs against the region's entry, a guess
+
+  // The block's last instruction straddles the page's end or is none of ours: the interpreter takes over
+  // there.
+  bool ends_in_interpreter = false;
+};
+
+struct Region {
+  std::vector<Block> blocks;  // the entry first
+  bool uses_float = false;
+};
+
+// Bounds: a region is compiled at once by a hart that waits for it.
+struct Limits {
+  u32 blocks = 24;
+  u32 steps = 256;
+  u32 block_steps = 64;  // as the interpreter's blocks, so that both stop at the same places
+};
+
+// The region that begins at `offset` of a page of guest code: along both ways of branches and along jumps, as
+// far as the page and the limits reach. Its first block has no steps if the first instruction is
+// not in the page as a whole.
+Region build(std::span<const std::byte, kPageSize> page, u16 offset, const Limits& limits);
+
+}  // namespace cloister::jit::ir

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "jit/passes/passes.h"
+
+namespace cloister::jit::passes {
+
+Ranking rank_registers(const ir::Region& region) {
+  std::array<u64, 64> uses{};
+  for (const ir::Block& block : region.blocks) {
+    for (const ir::Step& step : block.steps) {
+      if (step.dead) continue;
+      const Effects effect = effects(step);
+      for (u32 reg = 1; reg < 64; ++reg) {
+        uses[reg] += block.weight * ((effect.reads >> reg & 1) + (effect.writes >> reg & 1));
+      }
+    }
+  }
+  Ranking ranking;
+  for (u8 reg = 1; reg < 64; ++reg) {
+    if (uses[reg] != 0) (reg < 32 ? ranking.integers : ranking.floats).push_back(reg);
+  }
+  const auto more_used = [&](u8 a, u8 b) { return uses[a] > uses[b]; };
+  std::stable_sort(ranking.integers.begin(), ranking.integers.end(), more_used);
+  std::stable_sort(ranking.floats.begin(), ranking.floats.end(), more_used);
+  return ranking;
+}
+
+}  // namespace cloister::jit::passes

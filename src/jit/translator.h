@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "hart/translator.h"
+#include "jit/code_cache.h"
+#include "jit/x64/compiler.h"
+
+namespace cloister::jit {
+
+struct TranslatorOptions {
+  Bytes code_cache{16 * kMiB};
+  // A block entered so often is translated. Bound: translating an instruction costs about as much as
+  // interpreting it a few hundred times, and a block that ran 16 times is likely to run thousands of times.
+  u32 hot = 16;
+};
+
+struct TranslatorStatistics {
+  u64 regions = 0;  // made
+  u64 steps = 0;    // guest instructions in them
+  u64 bytes = 0;    // of machine code
+  u64 clears = 0;   // times that the cache was full
+  u64 changed = 0;  // regions whose guest code had changed
+};
+
+// A hart's translations: regions of guest code as machine code, by the guest-physical address where they are
+// entered.
+//
+// Code that changed. Stores are not watched. Each region's entry compares the hart's epoch, which a fence.i
+// counts up, with its own; a region of an older one is left at once, and execute() compares the guest's bytes
+// before the code runs again.
+class Translator final : public hart::Translator {
+ public:
+  static Result<std::unique_ptr<Translator>> create(const TranslatorOptions& options);
+
+  bool is_hot(u32 heat) const override { return heat == options_.hot; }
+  void translate(hart::Core& core, hart::Block& block) override;
+  Outcome execute(hart::Core& core, hart::Block& block) override;
+
+  const TranslatorStatistics& statistics() const { return statistics_; }
+
+ private:
+  // Guest bytes that a region was made of.
+  struct Span {
+    u16 offset = 0;  // in the page
+    std::vector<std::byte> bytes;
+  };
+  struct Translation {
+    x64::Code code;
+    std::vector<Span> made_of;
+  };
+
+  Translator(const TranslatorOptions& options, std::unique_ptr<CodeCache> cache);
+  Translation* find_valid(hart::Core& core, u64 address);
+  Translation* make(hart::Core& core, u64 address);
+  void clear(hart::Core& core);
+  void link(const void* code);
+
+  const TranslatorOptions options_;
+  std::unique_ptr<CodeCache> cache_;
+  const x64::Thunks thunks_;
+  const std::size_t kept_;  // bytes of the thunks
+  std::unordered_map<u64, Translation> translations_;
+  // The slot of the last jump that led nowhere, and where in which page it wants to go.
+  u64 open_slot_ = 0;
+  u64 open_pc_ = 0;
+  TranslatorStatistics statistics_;
+};
+
+}  // namespace cloister::jit

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "isa/properties.h"
+#include "jit/x64/region_code.h"
+
+// The ends of blocks: branches, jumps, and the ways out of a region.
+namespace cloister::jit::x64 {
+
+using isa::Op;
+
+namespace {
+
+u32 condition_of(Op op) {
+  namespace Inst = x86::Inst;
+  switch (op) {
+    case Op::beq:
+      return Inst::kIdJe;
+    case Op::bne:
+      return Inst::kIdJne;
+    case Op::blt:
+      return Inst::kIdJl;
+    case Op::bge:
+      return Inst::kIdJge;
+    case Op::bltu:
+      return Inst::kIdJb;
+    default:
+      return Inst::kIdJae;
+  }
+}
+
+}  // namespace
+
+void RegionCode::emit_end(const Here& here) {
+  switch (isa::properties(here.current().insn.op).format) {
+    case isa::Format::kB:
+      return emit_branch(here);
+    case isa::Format::kJ:
+      return emit_jump(here);
+    case isa::Format::kJalr:
+      return emit_indirect(here);
+    default:
+      return call_last_handler(here);
+  }
+}
+
+void RegionCode::emit_branch(const Here& here) {
+  const isa::Insn& insn = here.current().insn;
+  const x86::Gp first = emit_.use(insn.rs1, x86::rax);
+  if (insn.rs2 == 0) {
+    a_.test(first, first);
+  } else if (homes_.has(insn.rs2)) {
+    a_.cmp(first, homes_.integer(insn.rs2));
+  } else {
+    a_.cmp(first, state_x(insn.rs2));
+  }
+  const i64 target = i64{here.current().offset} + insn.imm;
+  if (here.block->taken != ir::kLeaves) {
+    a_.emit(condition_of(insn.op), block_labels_[static_cast<u32>(here.block->taken)]);
+  } else {
+    const Label leaves = a_.newLabel();
+    a_.emit(condition_of(insn.op), leaves);
+    later_.push_back([this, here, leaves, target] {
+      a_.bind(leaves);
+      leave_to_page_offset(written_before(here), target);
+    });
+  }
+  go_to(here, here.block->next, here.block->end);
+}
+
+void RegionCode::emit_jump(const Here& here) {
+  const isa::Insn& insn = here.current().insn;
+  emit_.set_known(insn.rd, here.current().result);
+  go_to(here, here.block->taken, i64{here.current().offset} + insn.imm);
+}
+
+void RegionCode::emit_indirect(const Here& here) {
+  const isa::Insn& insn = here.current().insn;
+  const ir::Known target = here.current().target;
+  if (target.kind == ir::Known::Kind::kPageRelative) {
+    emit_.set_known(insn.rd, here.current().result);
+    spill((written_before(here) | passes::effects(here.current()).writes));
+    return leave_to_page_offset(0, target.value & ~i64{1});
+  }
+  emit_.load(x86::rdx, insn.rs1);
+  if (insn.imm != 0) a_.add(x86::rdx, insn.imm);
+  a_.and_(x86::rdx, -2);
+  emit_.set_known(insn.rd, here.current().result);
+  spill(written_before(here) | passes::effects(here.current()).writes);
+  a_.mov(x86::rax, x86::rdx);
+  leave_to_rax();
+}
+
+// After the block's last step: on in the region, or out of it.
+void RegionCode::go_to(const Here& here, i32 block, i64 offset) {
+  if (block == ir::kLeaves) {
+    return leave_to_page_offset(written_before(here) | passes::effects(here.current()).writes, offset);
+  }
+  const bool falls_through = here.grouped && static_cast<u32>(block) == here.block_index + 1;
+  if (!falls_through) a_.jmp(block_labels_[static_cast<u32>(block)]);
+}
+
+// A jump within the page needs no translation: whoever maps this page maps the target.
+void RegionCode::leave_to_page_offset(u64 written, i64 offset) {
+  spill(written);
+  if (offset >= 0 && offset < static_cast<i64>(kPageSize)) {
+    slots_.push_back({a_.newLabel(), a_.newLabel(), static_cast<u16>(offset)});
+    a_.jmp(x86::qword_ptr(slots_.back().pointer));
+    return;
+  }
+  a_.mov(x86::rax, state_at(offsetof(hart::State, page)));
+  if (offset == static_cast<i32>(offset)) {
+    a_.add(x86::rax, offset);
+  } else {
+    a_.mov(x86::rcx, offset);
+    a_.add(x86::rax, x86::rcx);
+  }
+  leave_to_rax();
+}
+
+// By the jump cache that the interpreter uses too: pc and tag equal, and the block has code.
+void RegionCode::leave_to_rax() {
+  static_assert(sizeof(hart::JumpEntry) == 24);
+  const Label miss = a_.newLabel();
+  a_.mov(x86::ecx, x86::eax);
+  a_.shr(x86::ecx, 1);
+  a_.and_(x86::ecx, static_cast<i32>(hart::kJumpEntries - 1));
+  a_.lea(x86::rcx, x86::ptr(x86::rcx, x86::rcx, 1));
+  a_.shl(x86::rcx, 3);
+  a_.add(x86::rcx, state_at(offsetof(hart::State, jumps)));
+  a_.cmp(x86::rax, x86::ptr(x86::rcx, offsetof(hart::JumpEntry, pc)));
+  a_.jne(miss);
+  a_.mov(x86::rdx, x86::ptr(x86::rcx, offsetof(hart::JumpEntry, tag)));
+  a_.cmp(x86::rdx, state_at(offsetof(hart::State, jump_tag)));
+  a_.jne(miss);
+  a_.mov(x86::rcx, x86::ptr(x86::rcx, offsetof(hart::JumpEntry, block)));
+  a_.mov(x86::rcx, x86::ptr(x86::rcx, offsetof(hart::Block, translated)));
+  a_.test(x86::rcx, x86::rcx);
+  a_.jz(miss);
+  a_.and_(x86::rax, -static_cast<i32>(kPageSize));
+  a_.mov(state_at(offsetof(hart::State, page)), x86::rax);
+  a_.jmp(x86::rcx);
+  later_.push_back([this, miss] {
+    a_.bind(miss);
+    a_.mov(state_at(offsetof(hart::State, pc)), x86::rax);
+    a_.xor_(x86::eax, x86::eax);
+    a_.jmp(asmjit::imm(thunks_.leave));
+  });
+}
+
+}  // namespace cloister::jit::x64

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <functional>
+#include <vector>
+
+#include "jit/ir/region.h"
+#include "jit/passes/passes.h"
+#include "jit/x64/features.h"
+#include "jit/x64/registers.h"
+
+namespace cloister::jit::x64 {
+
+// Where the guest registers of a region live, and what must be written back when it is left.
+class Homes {
+ public:
+  Homes(const passes::Ranking& ranking, bool has_groups);
+
+  // Registers are numbered as in passes::Ranking. Precondition of integer(), floating(): has(reg).
+  bool has(u32 reg) const { return home_[reg] >= 0; }
+  x86::Gp integer(u32 reg) const { return kIntegerHome[home_[reg]]; }
+  x86::Xmm floating(u32 reg) const { return float_home(static_cast<u32>(home_[reg])); }
+  u64 homed() const { return homed_; }  // as bits
+
+ private:
+  std::array<i8, 64> home_;
+  u64 homed_ = 0;
+};
+
+// Emits the host instructions of one guest instruction at a time. It knows where operands live and nothing of
+// blocks: compiler.h does control flow, accesses and calls.
+class Emitter {
+ public:
+  Emitter(x86::Assembler& a, const Homes& homes, const Features& features)
+      : a_(a), homes_(homes), features_(features) {}
+
+  // Emits an instruction that only computes on registers. False when there is no code for it here.
+  bool compute(const ir::Step& step);
+  // rd = what is known of it.
+  void set_known(u8 rd, ir::Known value);
+
+  // The register that holds x[reg]: its home, or `scratch` loaded with it.
+  x86::Gp use(u8 reg, const x86::Gp& scratch);
+  // scratch = x[reg].
+  void load(const x86::Gp& scratch, u8 reg);
+  // Where to compute a new x[reg]: its home or `scratch`; store() then puts it away.
+  x86::Gp target(u8 reg, const x86::Gp& scratch) const;
+  void store(u8 reg, const x86::Gp& from);
+
+  // The same for f[reg], all 64 bits.
+  x86::Xmm use_float(u8 reg, const x86::Xmm& scratch);
+  x86::Xmm target_float(u8 reg, const x86::Xmm& scratch) const;
+  void store_float(u8 reg, const x86::Xmm& from);
+
+  // Whether `from` (of reg) may be clobbered to compute into `to` without hurting it.
+  x86::Assembler& assembler() { return a_; }
+  const Homes& homes() const { return homes_; }
+  const Features& features() const { return features_; }
+
+ private:
+  using Binary = void (Emitter::*)(const x86::Gp& to, const x86::Gp& from);
+  bool compute_register(const ir::Step& step);
+  bool compute_immediate(const ir::Step& step);
+  bool compute_multiply(const ir::Step& step);
+  bool compute_bits(const ir::Step& step);
+
+  enum class Commutes : bool { kNo, kYes };
+  void binary(const isa::Insn& insn, u32 id, Commutes commutes, u32 width);
+  void binary_not(const isa::Insn& insn, u32 id);  // a OP ~b
+  void immediate(const isa::Insn& insn, u32 id, u32 width);
+  void add(const isa::Insn& insn);
+  void add_word(const isa::Insn& insn);
+  void shift(const isa::Insn& insn, u32 plain_id, u32 bmi_id, u32 width);
+  void shift_immediate(const isa::Insn& insn, u32 id, u32 width);
+  void rotate(const isa::Insn& insn, u32 id, u32 width);
+  void set_less(const isa::Insn& insn, bool is_signed);
+  void set_less_immediate(const isa::Insn& insn, bool is_signed);
+  void shift_add(const isa::Insn& insn, u32 shift, bool zero_extends);
+  void multiply(const isa::Insn& insn, u32 width);
+  void multiply_high(const isa::Insn& insn, bool a_signed, bool b_signed);
+  void divide(const isa::Insn& insn, bool is_signed, bool remainder, u32 width);
+  void count(const isa::Insn& insn, u32 id, u32 width);
+  void min_max(const isa::Insn& insn, u32 move_id);
+  void bit(const isa::Insn& insn, u32 id, bool from_register);
+  void extract_bit(const isa::Insn& insn, bool from_register);
+  void conditional_zero(const isa::Insn& insn, bool when_zero);
+  void or_combine(const isa::Insn& insn);
+  void extend(const isa::Insn& insn, u32 bits, bool sign);
+  void finish_word(u8 rd, const x86::Gp& value);
+
+  x86::Assembler& a_;
+  const Homes& homes_;
+  const Features& features_;
+};
+
+}  // namespace cloister::jit::x64

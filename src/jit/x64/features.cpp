@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jit/x64/features.h"
+
+namespace cloister::jit::x64 {
+
+const Features& Features::of_host() {
+  static const Features features = [] {
+    Features found;
+    found.bmi1 = found.tzcnt = __builtin_cpu_supports("bmi");
+    found.bmi2 = __builtin_cpu_supports("bmi2");
+    found.lzcnt = found.bmi1;  // every CPU with BMI1 has LZCNT
+    found.popcnt = __builtin_cpu_supports("popcnt");
+    found.fma = __builtin_cpu_supports("fma");
+    found.sse41 = __builtin_cpu_supports("sse4.1");
+    return found;
+  }();
+  return features;
+}
+
+}  // namespace cloister::jit::x64
