@@ -19,6 +19,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("CLOISTER_CACHE", ROOT / ".cache"))
 BUILD = pathlib.Path(os.environ.get("CLOISTER_BUILD", ROOT / "build"))
+GUEST_PROGRAMS = ROOT / "build/guest/bin"
 USER_SPACE_IS_UP = "cloister: user space is up"
 SHELL_IS_UP = "cloister: shell is up"
 

@@ -116,7 +116,7 @@ def main():
     with_peer = arguments.peer == "qemu" or (arguments.peer is None and shutil.which("qemu-system-riscv64"))
     image = harness.busybox()
     with tempfile.TemporaryDirectory(dir=harness.CACHE) as folder:
-        ramdisk = harness.initrd_with(image / "initrd", {"bin/cloister-bench": harness.BUILD / "guest/bin/cloister-bench"}, folder)
+        ramdisk = harness.initrd_with(image / "initrd", {"bin/cloister-bench": harness.GUEST_PROGRAMS / "cloister-bench"}, folder)
         host = native(arguments.rows, arguments.scale)
         ours, boot = measure(arguments.engine, arguments, ramdisk, image)
         peer, peer_boot = measure("qemu", arguments, ramdisk, image) if with_peer else ({}, None)

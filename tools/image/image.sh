@@ -11,7 +11,7 @@ here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 neighbours=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/archive.sh"
 
-readonly base_packages=(apt systemd-sysv udev dbus iproute2 iputils-ping netbase kmod)
+readonly base_packages=(apt systemd-sysv udev dbus iproute2 iputils-ping netbase kmod ifupdown udhcpc busybox-static)
 
 usage() {
   cat <<'TEXT'

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// cloister-probe blocks DEVICE SEED MIB | flush FILE | vsock-echo PORT | vsock-ask PORT LINE
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "probe.h"
+
+int main(int argc, char** argv) {
+  using namespace cloister::probe;
+  const std::string_view verb = argc > 1 ? argv[1] : "";
+  const auto value = [&](int i) { return std::strtoull(argv[i], nullptr, 0); };
+  if (verb == "blocks" && argc == 5) return verify_blocks(argv[2], value(3), value(4));
+  if (verb == "flush" && argc == 3) return keep_flushing(argv[2]);
+  if (verb == "vsock-echo" && argc == 3) return vsock_echo(static_cast<unsigned>(value(2)));
+  if (verb == "vsock-ask" && argc == 4) return vsock_ask(static_cast<unsigned>(value(2)), argv[3]);
+  std::fprintf(
+      stderr,
+      "usage: cloister-probe blocks DEVICE SEED MIB | flush FILE | vsock-echo PORT | vsock-ask PORT LINE\n");
+  return 2;
+}

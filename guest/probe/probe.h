@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+// What guest tests ask of devices, as one small program inside the guest. Each function says on standard
+// output what it saw, and returns the program's exit status.
+namespace cloister::probe {
+
+// Writes `mib` MiB of a pattern made from the seed to a disk in random order with several block sizes,
+// flushes, drops what the kernel has cached, and reads all of it back.
+int verify_blocks(const char* device, std::uint64_t seed, std::uint64_t mib);
+
+// Appends numbered records to a file for ever; says `flushed N` once record N is on the disk.
+int keep_flushing(const char* file);
+
+// Accepts one vsock connection on a port and sends back what comes until its end.
+int vsock_echo(unsigned port);
+
+// Connects to the host's port, sends a line and prints the answer.
+int vsock_ask(unsigned port, const char* line);
+
+}  // namespace cloister::probe
