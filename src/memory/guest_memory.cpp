@@ -36,8 +36,8 @@
 // What the host does at a first write costs far more than all of the above: 4 us a page against 16 ns
 // (bench/memory, in a nested virtual machine; an anonymous page: 2.7 us). Tried against it and left out:
 // populating 16 or 512 neighbours at once (MADV_POPULATE_WRITE, 3 us a page, so a quarter off, for memory
-// that nobody asked for), and the host's huge pages, which hosts refuse to memory files by default and which
-// could not be given back page by page.
+// that nobody asked for), and the host's huge pages, which hosts refuse to memory files by default and whose
+// parts come back only when its kernel can split them.
 #include "memory/guest_memory.h"
 
 #include <algorithm>
