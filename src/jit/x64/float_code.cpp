@@ -140,9 +140,9 @@ bool RegionCode::float_to_integer(const Here& here, u32 width, bool is_double) {
   const u32 id = is_double ? (truncates ? Inst::kIdCvttsd2si : Inst::kIdCvtsd2si)
                            : (truncates ? Inst::kIdCvttss2si : Inst::kIdCvtss2si);
   a_.emit(id, result, from);
-  a_.mov(x86::rcx, result);
-  a_.sub(result.r32() == result ? x86::Gp(x86::ecx) : x86::Gp(x86::rcx),
-         1);  // overflows for the least value only
+  const x86::Gp copy = width == 8 ? x86::Gp(x86::rcx) : x86::Gp(x86::ecx);
+  a_.mov(copy, result);
+  a_.sub(copy, 1);  // overflows for the least value only
   a_.jo(otherwise);
   const x86::Gp to = emit_.target(insn.rd, x86::rax);
   if (width == 4) a_.movsxd(to, x86::eax);

@@ -44,9 +44,14 @@ RegionCode::RegionCode(const ir::Region& region, const Thunks& thunks)
       homes_(passes::rank_registers(region), has_groups(region)),
       emit_(a_, homes_, Features::of_host()) {
   holder_.init(host_environment());
+  holder_.setErrorHandler(this);
   holder_.attach(&a_);
   most_sites_ = 2 * count_steps(region);  // a step stands at most twice
   sites_ = std::make_unique<CallSite[]>(most_sites_);
+}
+
+void RegionCode::handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) {
+  check_failed(__FILE__, __LINE__, message);
 }
 
 std::optional<Code> RegionCode::emit(CodeCache& cache) {

@@ -16,7 +16,7 @@ namespace cloister::jit::x64 {
 //
 // When code leaves the region or calls into the host, the registers that may have been written go to the
 // State.
-class RegionCode {
+class RegionCode final : private asmjit::ErrorHandler {
  public:
   RegionCode(const ir::Region& region, const Thunks& thunks);
   std::optional<Code> emit(CodeCache& cache);
@@ -41,6 +41,9 @@ class RegionCode {
     Label stub;
     u16 offset;  // of the target in the page
   };
+
+  // An instruction that does not exist is our mistake.
+  void handleError(asmjit::Error error, const char* message, asmjit::BaseEmitter* origin) override;
 
   // region_code.cpp
   void run_later(std::size_t index);
