@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "base/units.h"
 
 namespace cloister::machine {
@@ -55,5 +56,8 @@ struct MachineConfig {
 };
 
 inline constexpr u32 kMaxCpus = 64;
+
+// What can be told without opening anything: counts, sizes, and what deterministic mode excludes.
+Result<void> check_config(const MachineConfig& config);
 
 }  // namespace cloister::machine

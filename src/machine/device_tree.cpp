@@ -10,7 +10,7 @@
 #include "device/uart.h"
 #include "hart/environment.h"
 #include "hart/state.h"
-#include "machine/board.h"
+#include "machine/address_map.h"
 #include "machine/flat_tree.h"
 
 namespace cloister::machine {

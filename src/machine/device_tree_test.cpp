@@ -7,7 +7,7 @@
 
 #include <string>
 
-#include "machine/board.h"
+#include "machine/address_map.h"
 
 namespace cloister::machine {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/size.h"
-#include "machine/board.h"
+#include "machine/address_map.h"
 #include "machine/initrd.h"
 
 namespace cloister::machine {

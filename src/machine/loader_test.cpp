@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "machine/board.h"
+#include "machine/address_map.h"
 #include "machine/testing_images.h"
 
 namespace cloister::machine {

@@ -19,7 +19,7 @@ namespace cloister::machine {
 // How a guest ended.
 enum class End {
   kPowerOff,  // it switched itself off
-  kFailure,   // it switched itself off or restarted, and gave "system failure" as the reason
+  kFailure,   // it switched itself off for a system failure, or would have restarted for one
   kReboot,    // it asked for a restart, and OnReboot::kStop was configured
   kHalted,   // nothing can ever happen again: every hart has stopped itself (deterministic mode: or waits for
              // ever)
@@ -41,7 +41,7 @@ struct HartStatistics {
 
 struct Statistics {
   std::vector<HartStatistics> harts;
-  Nanos wall;  // since run(): host time, or in deterministic mode virtual time
+  Nanos wall;  // since run(), to its end; host time
   memory::GuestMemory::Usage memory;
   u32 reboots = 0;
 };

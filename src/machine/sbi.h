@@ -36,14 +36,8 @@ struct RemoteFence {
   u64 asid = 0;
 };
 
-// Section 9.3, with its numbers.
-enum class HartState : u64 {
-  kStarted = 0,
-  kStopped = 1,
-  kStartPending = 2,
-  kStopPending = 3,
-  kSuspended = 4
-};
+// SBI 2.0, 9.1, with its numbers. A hart stops and suspends between two instructions, so neither is pending.
+enum class HartState : u64 { kStarted = 0, kStopped = 1, kStartPending = 2, kSuspended = 4 };
 
 enum class ResetType { kShutdown, kReboot };
 enum class ResetReason { kNone, kSystemFailure };

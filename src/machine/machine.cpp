@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/machine.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <atomic>
+
+#include "base/check.h"
+#include "base/os/clock.h"
+#include "base/os/thread.h"
+#include "machine/board.h"
+#include "machine/run_deterministic.h"
+#include "machine/run_parallel.h"
+
+namespace cloister::machine {
+namespace {
+
+const char* reason_of(PowerEvent event) {
+  switch (event) {
+    case PowerEvent::kNone:
+      break;
+    case PowerEvent::kPowerOff:
+      return "the guest switched the machine off";
+    case PowerEvent::kFailure:
+      return "the guest switched the machine off and reported a system failure";
+    case PowerEvent::kReboot:
+      return "the guest asked for a restart";
+    case PowerEvent::kFailureReboot:
+      return "the guest asked for a restart and reported a system failure";
+    case PowerEvent::kHalted:
+      return "the guest halted: no hart can ever run again";
+    case PowerEvent::kStop:
+      return "the machine was stopped from outside";
+  }
+  return "";
+}
+
+End end_of(PowerEvent event) {
+  switch (event) {
+    case PowerEvent::kFailure:
+    case PowerEvent::kFailureReboot:
+      return End::kFailure;
+    case PowerEvent::kReboot:
+      return End::kReboot;
+    case PowerEvent::kHalted:
+      return End::kHalted;
+    case PowerEvent::kStop:
+      return End::kStopped;
+    case PowerEvent::kNone:
+    case PowerEvent::kPowerOff:
+      break;
+  }
+  return End::kPowerOff;
+}
+
+bool restarts(PowerEvent event, OnReboot on_reboot) {
+  return on_reboot == OnReboot::kRestart &&
+         (event == PowerEvent::kReboot || event == PowerEvent::kFailureReboot);
+}
+
+}  // namespace
+
+struct Machine::State {
+  explicit State(const MachineConfig& config_) : config(config_), random(config_.deterministic.value_or(0)) {}
+
+  Clock& clock() { return config.deterministic ? static_cast<Clock&>(virtual_clock) : host_clock; }
+  Result<void> run_once();
+  Result<PowerEvent> run_to_the_end();
+
+  const MachineConfig config;
+  HostClock host_clock;
+  VirtualClock virtual_clock;
+  Random random;
+  std::unique_ptr<Board> board;
+  std::atomic<u32> reboots{0};
+  std::atomic<u64> started{0};  // monotonic, at run()
+  std::atomic<u64> ended{0};    // at its end
+};
+
+Result<void> Machine::State::run_once() {
+  TRY(board->power_on());
+  if (config.deterministic) {
+    run_deterministic(*board, virtual_clock, random);
+  } else {
+    TRY(run_parallel(*board));
+  }
+  return {};
+}
+
+Result<PowerEvent> Machine::State::run_to_the_end() {
+  for (;;) {
+    const auto ran = run_once();
+    board->power_off();
+    if (!ran.ok()) return ran.failure();
+    const PowerEvent event = board->power().event();
+    if (!restarts(event, config.on_reboot)) return event;
+    ++reboots;
+  }
+}
+
+Machine::Machine(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Machine::~Machine() = default;
+
+Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, device::ConsoleSink& console) {
+  auto state = std::make_unique<State>(config);
+  state->board = TRY(Board::create(config, console, state->clock()));
+  return std::unique_ptr<Machine>(new Machine(std::move(state)));
+}
+
+Result<Outcome> Machine::run() {
+  State& state = *state_;
+  CHECK(state.started == 0);
+  state.started = os::monotonic_now().raw;
+  os::Thread events = TRY(os::Thread::start("events", [&state] { state.board->loop().run(); }));
+  const auto event = state.run_to_the_end();
+  state.board->loop().stop();
+  events.join();
+  state.ended = os::monotonic_now().raw;
+  if (!event.ok()) return event.failure();
+  return Outcome{end_of(*event), reason_of(*event), state.reboots};
+}
+
+void Machine::request_stop() { state_->board->stop(); }
+
+std::size_t Machine::console_input(std::span<const std::byte> bytes) {
+  return state_->board->console().offer(bytes);
+}
+
+os::EventLoop& Machine::loop() { return state_->board->loop(); }
+memory::GuestMemory& Machine::memory() { return state_->board->memory(); }
+
+Statistics Machine::statistics() const {
+  const State& state = *state_;
+  Statistics statistics;
+  const Harts& harts = state.board->harts();
+  for (u32 id = 0; id < harts.count(); ++id) {
+    const HartSlot& slot = harts[id];
+    statistics.harts.push_back({id, slot.hart.instructions_published(), Nanos{slot.running}, slot.waits});
+  }
+  const u64 end = state.ended != 0 ? state.ended.load() : os::monotonic_now().raw;
+  statistics.wall = Nanos{state.started == 0 ? 0 : end - state.started};
+  statistics.memory = state.board->memory().usage();
+  statistics.reboots = state.reboots;
+  return statistics;
+}
+
+u64 Machine::memory_digest() {
+  memory::GuestMemory& memory = state_->board->memory();
+  XXH3_state_t* const hash = XXH3_createState();
+  CHECK(hash != nullptr);
+  XXH3_64bits_reset(hash);
+  const bool whole = memory.with_pinned(memory.base(), memory.size(), memory::Access::kRead, [&](auto run) {
+    XXH3_64bits_update(hash, run.data(), run.size());
+    return true;
+  });
+  CHECK(whole);
+  const u64 digest = XXH3_64bits_digest(hash);
+  XXH3_freeState(hash);
+  return digest;
+}
+
+}  // namespace cloister::machine
