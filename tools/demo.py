@@ -4,6 +4,7 @@
 import pathlib
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
 import harness  # noqa: E402
@@ -48,7 +49,6 @@ def log_in(guest):
 
 
 def work(guest):
-    import time
     for name, command, expected in JOBS:
         start = time.monotonic()
         output, status = guest.shell(command, 300)
