@@ -22,8 +22,7 @@ constexpr u64 bit(isa::InterruptCause which) { return u64{1} << static_cast<u32>
 constexpr u64 kInterrupts = bit(isa::InterruptCause::kSoftware) | bit(isa::InterruptCause::kTimer) |
                             bit(isa::InterruptCause::kExternal);
 
-// -- Floating point
-// -------------------------------------------------------------------------------------------
+// -- Floating point ---------------------------------------------------------------------------------------
 
 u64 read_fflags(Core& c) {
   c.state.fflags |= fp::take_flags();
@@ -46,8 +45,7 @@ void write_fcsr(Core& c, u64 value) {
   write_fflags(c, value);
 }
 
-// -- Counters
-// ---------------------------------------------------------------------------------------------------
+// -- Counters ---------------------------------------------------------------------------------------------
 
 u64 read_time(Core& c) { return c.environment.time(); }
 // The block's count was taken off the countdown at its beginning; the instruction that reads is its last, and
@@ -56,8 +54,7 @@ u64 read_cycle(Core& c) { return c.hart.counter(Counter::kCycle) - 1; }
 u64 read_instret(Core& c) { return c.hart.counter(Counter::kInstret) - 1; }
 u64 read_zero(Core& /*c*/) { return 0; }
 
-// -- Supervisor
-// ---------------------------------------------------------------------------------------------------
+// -- Supervisor -------------------------------------------------------------------------------------------
 
 constexpr u64 kStatusFields = sstatus::kSie | sstatus::kSpie | sstatus::kSpp | sstatus::kSum | sstatus::kMxr;
 
@@ -132,8 +129,7 @@ void write_satp(Core& c, u64 value) {
   refresh_context(c);
 }
 
-// -- The table
-// ------------------------------------------------------------------------------------------------------
+// -- The table --------------------------------------------------------------------------------------------
 
 struct Register {
   Csr csr;

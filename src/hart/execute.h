@@ -71,8 +71,7 @@ inline u64 next_pc(const Uop* u, u64 pc) { return pc + u->offset + u->length; }
 void raise(State& s, const Uop* u, u64 pc, isa::Cause cause, u64 tval);
 void raise_illegal(State& s, const Uop* u, u64 pc);  // Precondition: u->imm holds the bits
 
-// -- Memory
-// ------------------------------------------------------------------------------------------------------
+// -- Memory -----------------------------------------------------------------------------------------------
 
 // The address of a load or store.
 inline u64 address_of(const State& s, const Uop* u) { return s.x[u->rs1] + static_cast<u64>(u->imm); }

@@ -57,8 +57,7 @@ void store_sized(u64 address, u32 size, u64 value) {
 
 u64 host_address(const Place& place) { return reinterpret_cast<u64>(place.host); }
 
-// -- Devices: aligned accesses only
-// -----------------------------------------------------------------------------
+// -- Devices: aligned accesses only -----------------------------------------------------------------------
 
 Loaded load_device(const Access& a, GuestPhys address) {
   Core& core = *a.s.core;
@@ -87,8 +86,7 @@ bool store_device(const Access& a, GuestPhys address, u64 value) {
   return false;
 }
 
-// -- Two pages: byte by byte, for such an access promises no atomicity; memory only
-// ------------------------------
+// -- Two pages: byte by byte, for such an access promises no atomicity; memory only -----------------------
 
 // The host address of the part at `va`; 0 when a trap was taken.
 u64 locate_part(const Access& a, u64 va, Use use) {

@@ -23,8 +23,7 @@ void raise_illegal(State& s, const Uop* u, u64 pc) {
 
 namespace {
 
-// -- CSRs
-// -----------------------------------------------------------------------------------------------------------
+// -- CSRs -------------------------------------------------------------------------------------------------
 
 bool names_x0(u8 rs1) { return rs1 == 0; }
 
@@ -37,8 +36,7 @@ void csr_instruction(State& s, const Uop* u, u64 pc, CsrWrite write, u64 operand
   return leave(s, next_pc(u, pc));
 }
 
-// -- Fences
-// ---------------------------------------------------------------------------------------------------------
+// -- Fences -----------------------------------------------------------------------------------------------
 
 void fence_translations(State& s, const Uop* u, u64 pc) {
   if (!s.supervisor) return raise_illegal(s, u, pc);
@@ -54,8 +52,7 @@ void fence_translations(State& s, const Uop* u, u64 pc) {
   return leave(s, next_pc(u, pc));
 }
 
-// -- Waiting
-// --------------------------------------------------------------------------------------------------------
+// -- Waiting ----------------------------------------------------------------------------------------------
 
 // Ends run() with kWait behind `u`; the wait lasts `bound` at most.
 void wait(State& s, const Uop* u, u64 pc, Nanos bound) {
@@ -71,8 +68,7 @@ constexpr Nanos kForever{~u64{0}};
 // A hart that pauses so often is spinning for another that may have no host CPU: it gives way.
 constexpr u32 kPausesBeforeYield = 32;
 
-// -- Cache blocks
-// ---------------------------------------------------------------------------------------------------
+// -- Cache blocks -----------------------------------------------------------------------------------------
 
 // In U-mode senvcfg must allow them; in S-mode all are allowed.
 bool may_manage_blocks(const State& s, u64 senvcfg_bits) {
@@ -109,8 +105,7 @@ bool zero_block(State& s, const Uop* u, u64 pc) {
   return true;
 }
 
-// -- Calls
-// ----------------------------------------------------------------------------------------------------------
+// -- Calls ------------------------------------------------------------------------------------------------
 
 // The call may wait for other harts' fences, so other harts do not wait for this one's: it does them on
 // its way back, for the call ends a block.

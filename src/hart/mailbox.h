@@ -33,8 +33,7 @@ class Mailbox {
   void await_fences();
   bool fence_outstanding();
 
-  // -- The hart's own thread
-  // ---------------------------------------------------------------------------------
+  // -- The hart's own thread ------------------------------------------------------------------------------
 
   // Between these the hart may execute guest instructions, and whoever awaits a fence waits for it.
   void enter_guest();

@@ -297,8 +297,7 @@ TEST(Mmu, AModeThatIsNotThereLeavesSatpAsItWas) {
   }
 }
 
-// -- Fences
-// --------------------------------------------------------------------------------------------------------
+// -- Fences -----------------------------------------------------------------------------------------------
 
 // Whether a load of kVa finds the new page after the map was changed and `fence` was done.
 class Fences : public ::testing::Test {

@@ -56,8 +56,7 @@ enum Reg : u8 {
   s6
 };
 
-// -- Instructions
-// -----------------------------------------------------------------------------------------------
+// -- Instructions -----------------------------------------------------------------------------------------
 
 inline u32 code(Op op, u32 rd, u32 rs1, u32 rs2, i32 imm = 0) {
   isa::Insn insn;
@@ -140,6 +139,7 @@ class TestGuest : public Environment {
     std::vector<u32> all(words);
     for (const u32 word : end_of_code()) all.push_back(word);
     put(next_code_, all);
+    ended_ = false;
     set(31, next_code_);
     next_code_ += (all.size() * 4 + 63) / 64 * 64;
   }
@@ -164,7 +164,7 @@ class TestGuest : public Environment {
     return run({csrw(Csr::sepc, t0), csrc(Csr::sstatus, t1), code(Op::sret)});
   }
 
-  // -- The environment --------------------------------------------------------------------------------------
+  // -- The environment ------------------------------------------------------------------------------------
   u64 time() override { return now; }
   bool device_load(GuestPhys address, u32 size, u64& value) override {
     if (address.raw < kDevice || address.raw >= kDevice + 8) return false;
@@ -195,8 +195,7 @@ class TestGuest : public Environment {
   Exit last_exit_ = Exit::kBudget;
 };
 
-// -- Page tables
-// ------------------------------------------------------------------------------------------------
+// -- Page tables ------------------------------------------------------------------------------------------
 
 namespace pte = isa::pte;
 inline constexpr u64 kReadWrite = pte::kValid | pte::kRead | pte::kWrite;
