@@ -148,10 +148,20 @@ archive_lists() {
 # The name under which the mirror gave us the release.
 archive_suite_name() { cut -d ' ' -f 2 "$archive_dir/opened"; }
 
-# archive_resolve PACKAGE…: the files that these packages with all they depend on come in, one per line:
-# NAME VERSION-AND-ARCHITECTURE FILE. With an empty status nothing counts as installed.
-archive_resolve() {
-  apt-get -qq --print-uris -d install "$@" | sed -n -E "s/^'[^']*' ([^_ ]+)_([^ ]+)\.deb .*/\1 \2 \1_\2.deb/p"
+# archive_download PACKAGE…: fetches these packages alone, and prints their files, one path a line.
+archive_download() {
+  local log=$archive_dir/fetch.log
+  (cd "$archive_dir/packages" && apt-get -q download "$@" >"$log" 2>&1) ||
+    { cat "$log" >&2; archive_fail "cannot fetch $* (--refresh reads the archive's lists anew)"; }
+  apt-get -qq --print-uris download "$@" | sed -n -E "s|^'[^']*' ([^ ]+\.deb) .*|$archive_dir/packages/\1|p"
+}
+
+# The real kernel package behind the meta package.
+archive_kernel() {
+  local kernel
+  kernel=$(apt-cache depends linux-image-riscv64 | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
+  [[ -n $kernel ]] || archive_fail "the archive has no linux-image-riscv64 in $archive_suite"
+  printf '%s\n' "$kernel"
 }
 
 # archive_fetch PACKAGE…: fetches what archive_resolve names into $archive_dir/packages.

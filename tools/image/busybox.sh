@@ -26,41 +26,26 @@ while (($#)); do
   esac
 done
 
-# The real kernel package behind the meta package.
-kernel_package() {
-  apt-cache depends linux-image-riscv64 | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }'
-}
-
 key_of() {
   { apt-cache show --no-all-versions "$@" | grep -E '^(Package|Version):'
     cat "$here/init" "$here/initrd.py" "$here/busybox.sh"; } | sha256sum | cut -c 1-16
 }
 
-unpack() {
-  local package
-  mkdir -p "$1"
-  for package in "${@:2}"; do
-    dpkg-deb -x "$(ls "$archive_dir"/packages/"${package}"_*.deb | tail -n 1)" "$1"
-  done
-}
-
 main() {
   archive_open "$cache" "$suite" "$mirror"
   if [[ $refresh == yes ]]; then archive_update; else archive_lists; fi
-  local kernel out work
-  kernel=$(kernel_package)
-  [[ -n $kernel ]] || archive_fail "the archive has no linux-image-riscv64 in $suite"
+  local kernel out work package
+  kernel=$(archive_kernel)
   out=$cache/busybox-$(key_of "$kernel" busybox-static)
   if [[ ! -e $out/initrd ]]; then
     archive_say "making the busybox guest ($kernel)"
-    (cd "$archive_dir/packages" && apt-get -q download "$kernel" busybox-static >"$archive_dir/fetch.log" 2>&1) ||
-      { cat "$archive_dir/fetch.log" >&2; archive_fail "cannot fetch $kernel and busybox-static (--refresh reads new lists)"; }
     work=$(mktemp -d "$cache/busybox.XXXXXX")
     trap 'rm -rf "$work"' EXIT
-    unpack "$work/root" "$kernel" busybox-static
+    archive_download "$kernel" busybox-static >"$work/packages"
+    while read -r package; do dpkg-deb -x "$package" "$work/root"; done <"$work/packages"
     cp "$work"/root/boot/vmlinu*-* "$work/Image"
     python3 "$here/initrd.py" "$work/initrd" --root "$work/root" --init "$here/init" "${modules[@]/#/--module=}"
-    rm -rf "$work/root"
+    rm -rf "$work/root" "$work/packages"
     chmod 755 "$work"
     mv -T "$work" "$out"
     trap - EXIT

@@ -79,10 +79,6 @@ check() {
   [[ $configure == no || -x $engine ]] || archive_fail "$engine is missing: build it, or name the program by \$CLOISTER"
 }
 
-kernel_package() {
-  apt-cache depends linux-image-riscv64 | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }'
-}
-
 # The archive files of these packages and of all they need, one path a line.
 package_files() {
   apt-get -qq --print-uris -d install "$@" >/dev/null # names what is wrong before anything is fetched
@@ -92,19 +88,13 @@ package_files() {
 }
 
 make_disk() {
-  local kernel packages
-  kernel=$(kernel_package)
-  packages=('?essential' '?priority(required)' "${base_packages[@]}")
+  local kernel package packages=('?essential' '?priority(required)' "${base_packages[@]}")
+  kernel=$(archive_kernel)
   [[ -z $include ]] || IFS=, read -r -a asked <<<"$include"
   archive_say "fetching packages"
   package_files "${packages[@]}" "${asked[@]}" >"$work/packages"
-  (cd "$archive_dir/packages" && apt-get -q download "$kernel" busybox-static >"$archive_dir/fetch.log" 2>&1) ||
-    { cat "$archive_dir/fetch.log" >&2; archive_fail "cannot fetch $kernel"; }
-  mkdir "$work/boot"
-  local package
-  for package in "$kernel" busybox-static; do
-    dpkg-deb -x "$(ls "$archive_dir/packages/${package}"_*.deb | tail -n 1)" "$work/boot"
-  done
+  archive_download "$kernel" busybox-static >"$work/kernel"
+  while read -r package; do dpkg-deb -x "$package" "$work/boot"; done <"$work/kernel"
   cp "$work"/boot/boot/vmlinu*-* "$out.kernel"
   python3 "$here/initrd.py" "$out.initrd" --root "$work/boot" --init "$here/init" \
     --module={virtio_mmio,virtio_net,virtio_blk,ext4,virtio_rng,virtio_balloon,9pnet_virtio,9p,vmw_vsock_virtio_transport}
