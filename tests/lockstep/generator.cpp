@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <string_view>
 
@@ -51,7 +52,8 @@ constexpr LeftOut kLeftOut[] = {
 // Bound: where most instances of a row fit, this many never all fail.
 constexpr u32 kAttempts = 40;
 
-constexpr u32 kCsrFlags = 1, kCsrRounding = 2, kCsrBoth = 3;
+constexpr i32 kCsrFlags = 1, kCsrRounding = 2, kCsrBoth = 3;
+constexpr i32 kFloatCsrs[] = {kCsrFlags, kCsrRounding, kCsrBoth};
 
 std::optional<Group> group_of(const Row& row) {
   switch (isa::properties(row.op).format) {
@@ -320,7 +322,7 @@ void Generator::add_csr(const Row& row) {
   Insn insn;
   do {
     insn = random_insn(row);
-    insn.imm = static_cast<i32>(kCsrFlags + random_.below(3));
+    insn.imm = kFloatCsrs[random_.below(std::size(kFloatCsrs))];
   } while (writes_pointer(insn) || !keeps_rounding_legal(insn));
   append(isa::put_together(row, insn));
 }

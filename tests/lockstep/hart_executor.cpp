@@ -85,6 +85,7 @@ Result<std::vector<State>> HartExecutor::run(const Program&, const Image& image)
     if (hart.pc() < kImageBase || hart.instructions() > kMostInstructions)
       return error("lost at pc {:#x} after {} instructions", hart.pc(), hart.instructions());
   }
+  executed_ += hart.instructions();
   std::vector<std::byte> areas(area_bytes(image));
   CHECK(memory->read({kImageBase + image.areas}, areas));
   return states_in(areas, image.states);

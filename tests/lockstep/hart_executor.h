@@ -16,8 +16,11 @@ class HartExecutor final : public Executor {
   const char* name() const override { return paging_ == Paging::kBare ? "hart, bare" : "hart, Sv39"; }
   Result<std::vector<State>> run(const Program& program, const Image& image) override;
 
+  u64 executed() const { return executed_; }  // instructions, those that load and save states too
+
  private:
   const Paging paging_;
+  u64 executed_ = 0;
 };
 
 }  // namespace cloister::lockstep
