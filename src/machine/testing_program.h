@@ -55,6 +55,7 @@ class Program {
   void wfi() { word(0x10500073); }
   void bne(Reg a, Reg b, Label target) { branch(1, a, b, target); }
   void blt(Reg a, Reg b, Label target) { branch(4, a, b, target); }
+  void pause() { word(0x0100000f); }
   void loop_for_ever() { word(0x0000006f); }
 
   // The results are in a0 and a1.
