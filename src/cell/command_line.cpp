@@ -34,7 +34,9 @@ Result<RunRequest> RunFlags::request() const {
       TRY(option.set(request.machine, bare ? option.value_if_absent : text));
     }
   }
-  TRY(check_config(request.machine));
+  if (request.machine.kernel.empty()) {
+    return error("no kernel is given; name one with --kernel FILE, or kernel = \"FILE\" in a file");
+  }
   return request;
 }
 

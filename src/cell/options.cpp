@@ -189,16 +189,4 @@ constexpr Option kOptions[] = {
 
 std::span<const Option> options() { return kOptions; }
 
-Result<void> check_config(const machine::MachineConfig& config) {
-  if (config.kernel.empty())
-    return error("no kernel is given; name one with --kernel FILE or kernel = \"FILE\"");
-  if (config.deterministic && (config.net || !config.shares.empty() || !config.vsock.empty())) {
-    return error("a deterministic machine has no {}, which depend on the world outside; leave them out",
-                 config.net             ? "network"
-                 : config.vsock.empty() ? "shared folders"
-                                        : "vsock");
-  }
-  return {};
-}
-
 }  // namespace cloister::cell

@@ -30,7 +30,4 @@ Result<void> read_config(std::string_view text, std::string_view origin, machine
 // The same from a file.
 Result<void> read_config_file(const std::string& path, machine::MachineConfig& config);
 
-// What no single option can see: a kernel is given, deterministic machines have no network, …
-Result<void> check_config(const machine::MachineConfig& config);
-
 }  // namespace cloister::cell
