@@ -95,7 +95,7 @@ TEST(Code, AStraddlingInstructionFollowsBothMappings) {
   EXPECT_TRUE(trap->is(Cause::kFetchPage));
   EXPECT_EQ(trap->epc, place);
   EXPECT_EQ(trap->tval, kVa + kPageSize);
-  for (const u64 half : {1, 3, 1}) {  // the upper half decides on the immediate
+  for (const u64 half : {1u, 3u, 1u}) {  // the upper half decides on the immediate
     tables.map(kVa + kPageSize, kData + half * kPageSize, kAll | kUsed);
     guest.run({sfence()});
     EXPECT_FALSE(guest.run_at(place));

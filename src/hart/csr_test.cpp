@@ -166,7 +166,7 @@ TEST(FloatState, ARoundingModeThatIsNoneMakesDynamicInstructionsIllegal) {
   dynamic.rm = 7;
   isa::Insn fixed = dynamic;
   fixed.rm = 0;
-  for (const u64 frm : {5, 6, 7}) {
+  for (const u64 frm : {5u, 6u, 7u}) {
     guest.set(t0, frm);
     const auto trap = guest.run({csrw(Csr::frm, t0), isa::encode(fixed), isa::encode(dynamic)});
     ASSERT_TRUE(trap);

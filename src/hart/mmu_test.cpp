@@ -182,7 +182,7 @@ TEST(Mmu, ReservedBitsFault) {
 }
 
 TEST(Mmu, MemoryTypesAreTakenButTheReservedOneFaults) {
-  for (const u64 type : {0, 1, 2, 3}) {
+  for (const u64 type : {0u, 1u, 2u, 3u}) {
     Paged paged;
     paged.map(kReadWrite | kUsed | type << pte::kMemoryTypeShift);
     EXPECT_EQ(paged.load(kVa).has_value(), type == 3) << type;
@@ -290,7 +290,7 @@ TEST(Mmu, ATinySoftTlbGivesTheSameAnswers) {
 TEST(Mmu, AModeThatIsNotThereLeavesSatpAsItWas) {
   Paged paged;
   const u64 satp = paged.tables.satp();
-  for (const u64 mode : {1, 5, 7, 11, 15}) {
+  for (const u64 mode : {1u, 5u, 7u, 11u, 15u}) {
     paged.guest.set(t0, (satp & ~(u64{15} << 60)) | mode << 60);
     paged.guest.run({csrw(Csr::satp, t0), csrr(a0, Csr::satp)});
     EXPECT_EQ(paged.guest.reg(a0), satp);
@@ -387,7 +387,7 @@ TEST_F(Fences, MoreAddressSpacesThanThereAreNumbersForStayApart) {
 
 TEST_F(Fences, CodeThatIsMappedAnewIsFetchedFromTheNewPage) {
   tables_.activate();
-  for (const u64 value : {1, 2}) {
+  for (const u64 value : {1u, 2u}) {
     const u64 page = kData + value * kPageSize;
     guest_.put(page, {addi(a2, 0, static_cast<i32>(value)), addi(17, 0, 0), code(Op::ecall),
                       code(Op::jalr, 0, 31, 0)});

@@ -167,7 +167,6 @@ TEST(Talking, AnInterruptReachesALoop) {
   guest.run({csrw(Csr::sie, t0), csrs(Csr::sstatus, t1)});
   guest.prepare({code(Op::jal)});
   std::thread thread([&guest] { guest.hart().set_interrupt(Interrupt::kExternal, true); });
-  std::optional<Trap> trap;
   while (!guest.ended()) guest.hart().run(1'000'000);
   thread.join();
   EXPECT_EQ(guest.reg(28), isa::scause_of(isa::InterruptCause::kExternal));
