@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <initializer_list>
+
 #include "isa/cases.h"
 #include "isa/csr.h"
 #include "isa/properties.h"
@@ -57,7 +59,7 @@ void check_all(std::span<const FloatCase> rows) {
     machine.set_fcsr(u64{row.rm} << isa::fcsr::kFrmShift);
     check(machine, row, kDynamic, kD);
     // The mode in the instruction counts, whatever frm says, and even if frm is no mode.
-    for (const u64 frm : {0, 1, 2, 3, 4, 5, 7}) {
+    for (const u64 frm : std::initializer_list<u64>{0, 1, 2, 3, 4, 5, 7}) {
       machine.set_fcsr(frm << isa::fcsr::kFrmShift);
       check(machine, row, row.rm, kD);
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <initializer_list>
+
 #include "isa/cause.h"
 #include "isa/csr.h"
 #include "isa/properties.h"
@@ -50,7 +52,7 @@ TEST(FloatControl, FcsrIsFlagsAndModeInOne) {
 TEST(FloatControl, AReservedDynamicModeIsIllegalWhereItIsUsed) {
   TestMachine machine;
   const Insn dynamic{.op = Op::fadd_d, .rd = 1, .rs1 = 2, .rs2 = 3, .rm = 7};
-  for (const u64 frm : {5, 6, 7}) {
+  for (const u64 frm : std::initializer_list<u64>{5, 6, 7}) {
     machine.set_fcsr(frm << isa::fcsr::kFrmShift);
     const Outcome outcome = machine.run(Program() << dynamic);
     EXPECT_TRUE(outcome.trapped);
