@@ -28,7 +28,7 @@ std::vector<std::byte> read_file(const fs::path& path) {
 }
 
 int run_command(const std::string& cpu, const fs::path& program, const fs::path& output) {
-  const std::string command = fmt::format("timeout 120 qemu-riscv64 -cpu {} {} > {} 2> /dev/null", cpu,
+  const std::string command = fmt::format("timeout 900 qemu-riscv64 -cpu {} {} > {} 2> /dev/null", cpu,
                                           program.string(), output.string());
   return std::system(command.c_str());
 }
