@@ -13,11 +13,20 @@ namespace {
 constexpr u32 kReceive = 0, kTransmit = 1, kEvent = 2;
 constexpr size_t kMostCallers = 16;
 
-std::string temporary_folder() {
-  std::string name = (std::filesystem::temp_directory_path() / "cloister-fuzz-XXXXXX").string();
-  CHECK(::mkdtemp(name.data()) != nullptr);
-  return name;
-}
+// A temporary folder, removed at the end.
+class Folder {
+ public:
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "cloister-fuzz-XXXXXX").string();
+    CHECK(::mkdtemp(name.data()) != nullptr);
+    path_ = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::string socket() const { return path_ / "vsock"; }
+
+ private:
+  std::filesystem::path path_;
+};
 
 // The device, a hostile guest in front of it and some programs behind.
 class Scene {
@@ -124,12 +133,9 @@ class Scene {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace cloister::device::virtio;
-  static const std::string folder = [] {
-    cloister::set_log_level(cloister::LogLevel::kError);
-    std::atexit([] { std::filesystem::remove_all(folder); });
-    return vsock::temporary_folder();
-  }();
+  cloister::set_log_level(cloister::LogLevel::kError);
+  static const vsock::Folder folder;
   testing::FuzzInput input(data, size);
-  vsock::Scene(folder + "/vsock").run(input);
+  vsock::Scene(folder.socket()).run(input);
   return 0;
 }
