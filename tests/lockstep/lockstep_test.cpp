@@ -23,7 +23,7 @@ namespace cloister::lockstep {
 namespace {
 
 u64 given_seed = 1;
-u64 given_instructions = 800'000;  // of each test
+u64 given_instructions = 1'600'000;  // of each test
 
 // Bound: what the linker's reach allows, with room.
 constexpr u32 kSnippets = 3000;
