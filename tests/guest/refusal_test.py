@@ -38,7 +38,7 @@ class Refusal(support.GuestCase):
         return path
 
     def test_a_missing_kernel(self):
-        self.refused("/no/such/Image", "kernel", kernel="/no/such/Image")
+        self.refused("/no/such/Image", kernel="/no/such/Image")
 
     def test_no_kernel_at_all(self):
         self.refused("kernel", kernel=None)
@@ -63,7 +63,7 @@ class Refusal(support.GuestCase):
         self.refused(self.folder, kernel=self.folder)
 
     def test_a_missing_initrd(self):
-        self.refused("/no/such/initrd", "initrd", initrd="/no/such/initrd")
+        self.refused("/no/such/initrd", initrd="/no/such/initrd")
 
     def test_a_truncated_initrd(self):
         path = self.file("short", (self.image / "initrd").read_bytes()[:5000])
@@ -78,13 +78,13 @@ class Refusal(support.GuestCase):
         self.refused(path, initrd=path)
 
     def test_too_little_memory(self):
-        self.refused("memory", "1MiB", memory="1MiB")
+        self.refused("memory", "1 MiB", memory="1MiB")
 
     def test_memory_that_is_no_multiple_of_a_page(self):
         self.refused("memory", memory=str((128 << 20) + 100))
 
     def test_memory_that_is_no_size(self):
-        self.refused("memory", "much", memory="much")
+        self.refused("size", "much", memory="much")
 
     def test_more_memory_than_addresses(self):
         self.refused("memory", memory="9999999TiB")
@@ -167,7 +167,7 @@ class Refusal(support.GuestCase):
         self.refused("vm.toml", "1", config="cpus = = 1\n")
 
     def test_a_kernel_line_too_long_for_the_device_tree(self):
-        self.refused("append", append="x" * 100_000)
+        self.refused("command line", "100000", append="x" * 100_000)
 
 
 if __name__ == "__main__":
