@@ -22,13 +22,13 @@ void fill_seed(std::span<std::byte> seed, std::optional<u64> deterministic) {
 }  // namespace
 
 Board::Board(const MachineConfig& config, Clock& clock, std::unique_ptr<memory::GuestMemory> memory,
-             std::unique_ptr<os::EventLoop> loop, BootFiles files)
+             std::unique_ptr<os::EventLoop> loop, BootFiles files, Translators translators)
     : config_(config),
       clock_(clock),
       memory_(std::move(memory)),
       loop_(std::move(loop)),
       files_(std::move(files)),
-      harts_(config.cpus, *memory_, *this),
+      harts_(std::move(translators), *memory_, *this),
       sbi_(*this) {}
 
 Result<std::unique_ptr<Board>> Board::create(const MachineConfig& config, device::ConsoleSink& console,
@@ -37,8 +37,9 @@ Result<std::unique_ptr<Board>> Board::create(const MachineConfig& config, device
   BootFiles files = TRY(BootFiles::open(config.kernel, config.initrd));
   auto memory = TRY(memory::GuestMemory::create(kMemoryBase, config.memory));
   auto loop = TRY(os::EventLoop::create());
-  auto board =
-      std::unique_ptr<Board>(new Board(config, clock, std::move(memory), std::move(loop), std::move(files)));
+  auto translators = TRY(make_translators(config));
+  auto board = std::unique_ptr<Board>(
+      new Board(config, clock, std::move(memory), std::move(loop), std::move(files), std::move(translators)));
   TRY(board->add_peripherals(console));
   TRY(board->prepare_boot());
   return board;

@@ -64,7 +64,7 @@ class Board final : public hart::Environment, private SbiPlatform, private devic
   static constexpr u64 kNever = ~u64{0};
 
   Board(const MachineConfig& config, Clock& clock, std::unique_ptr<memory::GuestMemory> memory,
-        std::unique_ptr<os::EventLoop> loop, BootFiles files);
+        std::unique_ptr<os::EventLoop> loop, BootFiles files, Translators translators);
   Result<void> add_peripherals(device::ConsoleSink& console);
   Result<void> prepare_boot();
   Result<std::vector<std::byte>> device_tree();

@@ -36,6 +36,8 @@ struct ShareConfig {  // a host folder, shown to the guest as a 9p mount tag
 };
 
 enum class ConsoleKind { kUart, kVirtio };
+
+enum class Engine { kInterpreter, kTranslator };
 enum class OnReboot { kRestart, kStop };
 
 // One machine, as asked for. Defaults are `cloister run`'s.
@@ -52,6 +54,7 @@ struct MachineConfig {
   std::string vsock;  // path prefix of the unix sockets; empty: no vsock device
   ConsoleKind console = ConsoleKind::kUart;
   OnReboot on_reboot = OnReboot::kRestart;  // what a restart asked for by the guest does
+  Engine engine = Engine::kTranslator;
   std::optional<u64> deterministic;         // the seed
 };
 

@@ -27,8 +27,9 @@ void for_each_hart(HartMask harts, Use&& use) {
 
 }  // namespace
 
-Harts::Harts(u32 count, memory::GuestMemory& memory, hart::Environment& environment) {
-  for (u32 id = 0; id < count; ++id) slots_.push_back(std::make_unique<HartSlot>(id, memory, environment));
+Harts::Harts(Translators translators, memory::GuestMemory& memory, hart::Environment& environment) {
+  for (auto& translator : translators)
+    slots_.push_back(std::make_unique<HartSlot>(count(), memory, environment, std::move(translator)));
 }
 
 bool Harts::start(u32 id, GuestPhys pc, u64 opaque) {

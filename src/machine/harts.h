@@ -7,6 +7,7 @@
 
 #include "base/lock.h"
 #include "hart/hart.h"
+#include "machine/engine.h"
 #include "machine/sbi.h"
 #include "memory/guest_memory.h"
 
@@ -14,9 +15,11 @@ namespace cloister::machine {
 
 // One hart, with what the SBI's hart state management (HSM) and the statistics keep of it.
 struct HartSlot {
-  HartSlot(u32 id, memory::GuestMemory& memory, hart::Environment& environment)
-      : hart(id, memory, environment) {}
+  HartSlot(u32 id, memory::GuestMemory& memory, hart::Environment& environment,
+           std::unique_ptr<hart::Translator> made)
+      : translator(std::move(made)), hart(id, memory, environment, {.translator = translator.get()}) {}
 
+  const std::unique_ptr<hart::Translator> translator;
   hart::Hart hart;
   std::atomic<HartState> state{HartState::kStopped};
   // Where it starts. Written before kStartPending, read by the hart's thread after it.
@@ -30,7 +33,8 @@ struct HartSlot {
 // A machine's harts, and what one does to another. Any thread but where it says otherwise.
 class Harts {
  public:
-  Harts(u32 count, memory::GuestMemory& memory, hart::Environment& environment);
+  // A hart for each translator.
+  Harts(Translators translators, memory::GuestMemory& memory, hart::Environment& environment);
 
   u32 count() const { return static_cast<u32>(slots_.size()); }
   HartSlot& operator[](u32 id) { return *slots_[id]; }

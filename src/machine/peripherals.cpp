@@ -10,6 +10,7 @@
 #include "device/virtio/net/net.h"
 #include "device/virtio/net/slirp_backend.h"
 #include "device/virtio/ninep/ninep.h"
+#include "device/virtio/vsock/vsock.h"
 #include "machine/address_map.h"
 
 namespace cloister::machine {
@@ -78,6 +79,7 @@ Result<void> Peripherals::attach_virtio(const MachineConfig& config, const Surro
   }
   if (config.console == ConsoleKind::kVirtio) TRY(add(std::make_unique<virtio::Console>(console_)));
   TRY(add(make_entropy(config)));
+  if (!config.vsock.empty()) TRY(add(TRY(virtio::vsock::Vsock::create(around.loop, {config.vsock}))));
   for (const ShareConfig& share : config.shares) TRY(add(TRY(make_share(share))));
   return {};
 }
