@@ -158,6 +158,12 @@ Result<void> set_console(MachineConfig& config, std::string_view text) {
   return {};
 }
 
+Result<void> set_engine(MachineConfig& config, std::string_view text) {
+  if (text != "jit" && text != "interp") return error("engine '{}' is not known; choose jit or interp", text);
+  config.engine = text == "jit" ? machine::Engine::kTranslator : machine::Engine::kInterpreter;
+  return {};
+}
+
 Result<void> set_deterministic(MachineConfig& config, std::string_view text) {
   config.deterministic = TRY(parse_number("deterministic seed", text, 0, ~u64{0}));
   return {};
@@ -181,6 +187,8 @@ constexpr Option kOptions[] = {
      false, nullptr, set_text<&MachineConfig::vsock>},
     {"console", "uart|virtio", "which device the console is; default uart (ttyS0)", false, nullptr,
      set_console},
+    {"engine", "jit|interp", "translate what runs often, or only interpret; default jit", false, nullptr,
+     set_engine},
     {"deterministic", "SEED", "one thread, a virtual clock: two runs with one seed are the same", false,
      nullptr, set_deterministic},
 };

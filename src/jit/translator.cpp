@@ -107,8 +107,7 @@ void Translator::clear(hart::Core& core) {
   translations_.clear();
   open_slot_ = 0;
   cache_->clear(kept_);
-  core.blocks.drop_all();
-  core.tlb.flush_jumps();
+  hart::drop_blocks(core);
 }
 
 void Translator::link(const void* code) {

@@ -7,6 +7,7 @@
 #include "hart/hart.h"
 #include "isa/encode.h"
 #include "isa/registers.h"
+#include "jit/translator.h"
 #include "memory/guest_memory.h"
 
 namespace cloister::lockstep {
@@ -16,6 +17,7 @@ using isa::Op;
 namespace reg = isa::reg;
 
 constexpr u64 kMemoryBytes = 64 * kMiB;
+constexpr Bytes kCode{16 * kMiB}, kLittleCode{256 * kKiB};
 // Bound: no program here runs longer; one that does has lost its way.
 constexpr u64 kMostInstructions = 400'000'000;
 
@@ -73,11 +75,31 @@ void load(memory::GuestMemory& memory, const Image& image) {
 
 }  // namespace
 
+const char* HartExecutor::name() const {
+  switch (engine_) {
+    case Engine::kInterpreter:
+      return paging_ == Paging::kBare ? "interpreter, bare" : "interpreter, Sv39";
+    case Engine::kTranslator:
+      return paging_ == Paging::kBare ? "translator, bare" : "translator, Sv39";
+    case Engine::kTranslatorTight:
+      return "translator, with little room";
+  }
+  return "?";
+}
+
 Result<std::vector<State>> HartExecutor::run(const Program&, const Image& image) {
   const auto memory = TRY(memory::GuestMemory::create({kImageBase}, {kMemoryBytes}));
   load(*memory, image);
   BareMachine machine;
-  hart::Hart hart(0, *memory, machine);
+  std::unique_ptr<jit::Translator> translator;
+  hart::HartOptions options;
+  if (engine_ != Engine::kInterpreter) {
+    const bool tight = engine_ == Engine::kTranslatorTight;
+    translator = TRY(jit::Translator::create({.code_cache = tight ? kLittleCode : kCode, .hot = 2}));
+    options.translator = translator.get();
+    if (tight) options.tlb_entries = 4;
+  }
+  hart::Hart hart(0, *memory, machine, options);
   hart.reset(kBoot, paging_ == Paging::kSv39 ? kSv39 | kTable >> 12 : 0);
   while (!machine.exited()) {
     hart.run(1'000'000);

@@ -82,8 +82,9 @@ class Lockstep : public testing::Test {
     return at ? explain_difference(ours, *qemu_, made, run_of(made, *at)) : "";
   }
 
-  void agree(const Profile& profile, HartExecutor::Paging paging) {
-    HartExecutor hart(paging);
+  void agree(const Profile& profile, HartExecutor::Paging paging,
+             HartExecutor::Engine engine = HartExecutor::Engine::kInterpreter) {
+    HartExecutor hart(paging, engine);
     Generator generator(given_seed, profile, qemu_->features());
     const u64 programs = (given_instructions + kProgramInstructions - 1) / kProgramInstructions;
     fmt::print("{} on {}: seed {}, {} instructions in {} programs\n", profile.name, hart.name(), given_seed,
@@ -105,6 +106,16 @@ TEST_F(Lockstep, FloatingPointInAllRoundingModes) { agree(kFloat, HartExecutor::
 TEST_F(Lockstep, Atomics) { agree(kAtomic, HartExecutor::Paging::kBare); }
 TEST_F(Lockstep, EverythingMixed) { agree(kMixed, HartExecutor::Paging::kBare); }
 TEST_F(Lockstep, EverythingMixedThroughAPageTable) { agree(kMixed, HartExecutor::Paging::kSv39); }
+
+constexpr auto kTranslator = HartExecutor::Engine::kTranslator;
+TEST_F(Lockstep, TranslatedInteger) { agree(kInteger, HartExecutor::Paging::kBare, kTranslator); }
+TEST_F(Lockstep, TranslatedCompressed) { agree(kCompressed, HartExecutor::Paging::kBare, kTranslator); }
+TEST_F(Lockstep, TranslatedFloatingPoint) { agree(kFloat, HartExecutor::Paging::kBare, kTranslator); }
+TEST_F(Lockstep, TranslatedAtomics) { agree(kAtomic, HartExecutor::Paging::kSv39, kTranslator); }
+TEST_F(Lockstep, TranslatedMixture) { agree(kMixed, HartExecutor::Paging::kSv39, kTranslator); }
+TEST_F(Lockstep, TranslatedMixtureWithLittleRoom) {
+  agree(kMixed, HartExecutor::Paging::kSv39, HartExecutor::Engine::kTranslatorTight);
+}
 
 TEST_F(Lockstep, SaysWhatIsLeftOut) {
   std::string text = qemu_->features().zicond ? "" : "  czero.eqz, czero.nez: the oracle lacks it\n";

@@ -302,6 +302,14 @@ bool Emitter::compute_bits(const ir::Step& step) {
     case Op::orc_b:
       or_combine(insn);
       return true;
+    default:
+      return false;
+  }
+}
+
+bool Emitter::compute_single_bit(const ir::Step& step) {
+  const isa::Insn& insn = step.insn;
+  switch (insn.op) {
     case Op::bset:
       bit(insn, Inst::kIdBts, true);
       return true;

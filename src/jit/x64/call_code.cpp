@@ -11,8 +11,8 @@ namespace {
 // Behind an instruction that was called for alone: back to the translated code.
 void stop_here(hart::State& s, const hart::Uop*, u64) { s.stepped = 1; }
 
-// A block's last handler, kept from going on to the next block, and so into translated code again, by a budget
-// that is spent: the stack must not grow with the blocks.
+// A block's last handler, kept from going on to the next block, and so into translated code again, by a
+// budget that is spent: the stack must not grow with the blocks.
 void run_last(hart::State& s, const hart::Uop* u, u64 pc) {
   const i64 rest = s.countdown;
   s.countdown = 0;

@@ -174,7 +174,8 @@ void Emitter::set_less_immediate(const isa::Insn& insn, bool is_signed) {
 }
 
 bool Emitter::compute(const ir::Step& step) {
-  return compute_immediate(step) || compute_register(step) || compute_multiply(step) || compute_bits(step);
+  return compute_immediate(step) || compute_register(step) || compute_shift(step) || compute_multiply(step) ||
+         compute_bits(step) || compute_single_bit(step);
 }
 
 bool Emitter::compute_immediate(const ir::Step& step) {
@@ -260,6 +261,14 @@ bool Emitter::compute_register(const ir::Step& step) {
     case Op::sltu:
       set_less(insn, false);
       return true;
+    default:
+      return false;
+  }
+}
+
+bool Emitter::compute_shift(const ir::Step& step) {
+  const isa::Insn& insn = step.insn;
+  switch (insn.op) {
     case Op::sll:
       shift(insn, Inst::kIdShl, Inst::kIdShlx, 8);
       return true;

@@ -53,17 +53,17 @@ class Emitter {
   x86::Xmm target_float(u8 reg, const x86::Xmm& scratch) const;
   void store_float(u8 reg, const x86::Xmm& from);
 
-  // Whether `from` (of reg) may be clobbered to compute into `to` without hurting it.
   x86::Assembler& assembler() { return a_; }
   const Homes& homes() const { return homes_; }
   const Features& features() const { return features_; }
 
  private:
-  using Binary = void (Emitter::*)(const x86::Gp& to, const x86::Gp& from);
   bool compute_register(const ir::Step& step);
+  bool compute_shift(const ir::Step& step);
   bool compute_immediate(const ir::Step& step);
   bool compute_multiply(const ir::Step& step);
   bool compute_bits(const ir::Step& step);
+  bool compute_single_bit(const ir::Step& step);
 
   enum class Commutes : bool { kNo, kYes };
   void binary(const isa::Insn& insn, u32 id, Commutes commutes, u32 width);

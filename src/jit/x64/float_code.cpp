@@ -268,6 +268,13 @@ bool RegionCode::emit_float(const Here& here) {
       return float_fused(here, Inst::kIdVfnmadd213ss, false);
     case Op::fnmadd_s:
       return float_fused(here, Inst::kIdVfnmsub213ss, false);
+    default:
+      return emit_float_conversion(here);
+  }
+}
+
+bool RegionCode::emit_float_conversion(const Here& here) {
+  switch (here.current().insn.op) {
     case Op::feq_d:
     case Op::flt_d:
     case Op::fle_d:

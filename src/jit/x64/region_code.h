@@ -96,6 +96,7 @@ class RegionCode final : private asmjit::ErrorHandler {
 
   // float_code.cpp
   bool emit_float(const Here& here);
+  bool emit_float_conversion(const Here& here);
   bool float_binary(const Here& here, u32 id, bool is_double);
   bool float_root(const Here& here, bool is_double);
   bool float_fused(const Here& here, u32 id, bool is_double);
