@@ -13,7 +13,7 @@ import harness  # noqa: E402
 
 ENGINE = os.environ.get("CLOISTER_ENGINE", "cloister")
 BOOT = 120  # seconds a boot may take on a busy machine
-TROUBLE = re.compile(r"BUG|WARNING:|[Ss]tall|lockup|Oops|Call Trace|blocked for more than|Unable to handle|segfault")
+TROUBLE = re.compile(r"BUG|WARNING:|\b[Ss]tall|lockup|Oops|Call Trace|blocked for more than|Unable to handle|segfault")
 
 
 class GuestCase(unittest.TestCase):
