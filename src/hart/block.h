@@ -76,13 +76,13 @@ class BlockCache {
   // Room for a block, not yet in the cache; nullptr when all must be dropped first.
   Block* allocate(u32 uops, u32 code_bytes);
   void insert(Block* block);
-  // Precondition: no block is being executed, and nothing leads to one any more.
+  // For drop_blocks().
   void drop_all();
   u64 drops() const { return drops_; }
 
  private:
   static constexpr u64 kChunk = 256 * kKiB;
-  static constexpr u64 kBuckets = 16384;
+  static constexpr u64 kBuckets = 65536;
   static u64 bucket(u64 address) { return (address >> 1 ^ address >> 13) % kBuckets; }
 
   const u64 most_chunks_;

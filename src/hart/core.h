@@ -75,6 +75,9 @@ void return_from_trap(Core& core);
 // This hart's fence.i: blocks decoded before are compared with memory before they run again.
 void fence_instructions(Core& core);
 
+// Drops all decoded blocks and whatever leads to one. Precondition: none is being executed.
+void drop_blocks(Core& core);
+
 // The block at state.pc, decoded when need be; nullptr when a trap was taken instead.
 Block* find_block(Core& core);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hart/csr_file.h"
 
-#include <algorithm>
+#include <array>
 #include <iterator>
 
 #include "hart/core.h"
@@ -137,7 +137,6 @@ struct Register {
   void (*write)(Core&, u64);
 };
 
-// Sorted by number.
 constexpr Register kRegisters[] = {
     {Csr::fflags, read_fflags, write_fflags},
     {Csr::frm, read_frm, write_frm},
@@ -157,15 +156,22 @@ constexpr Register kRegisters[] = {
     {Csr::cycle, read_cycle, nullptr},
     {Csr::time, read_time, nullptr},
     {Csr::instret, read_instret, nullptr},
+    {Csr{isa::kFirstHpmCounter}, read_zero, nullptr},  // and all after it
 };
-constexpr Register kHpmCounter = {Csr{isa::kFirstHpmCounter}, read_zero, nullptr};
+
+// Where a number's row is, plus 1; 0: there is none. CSRs are read and written often enough to look up at
+// once.
+constexpr std::array<u8, 4096> kRows = [] {
+  std::array<u8, 4096> rows{};
+  for (u8 row = 0; row < std::size(kRegisters); ++row) rows[static_cast<u32>(kRegisters[row].csr)] = row + 1;
+  for (u32 counter = isa::kFirstHpmCounter; counter <= isa::kLastHpmCounter; ++counter)
+    rows[counter] = rows[isa::kFirstHpmCounter];
+  return rows;
+}();
 
 const Register* find(u32 number) {
-  if (number >= isa::kFirstHpmCounter && number <= isa::kLastHpmCounter) return &kHpmCounter;
-  const auto* row =
-      std::lower_bound(std::begin(kRegisters), std::end(kRegisters), number,
-                       [](const Register& one, u32 wanted) { return static_cast<u32>(one.csr) < wanted; });
-  return row != std::end(kRegisters) && static_cast<u32>(row->csr) == number ? row : nullptr;
+  const u8 row = kRows[number & 4095];
+  return row == 0 ? nullptr : &kRegisters[row - 1];
 }
 
 bool is_float(u32 number) { return number <= static_cast<u32>(Csr::fcsr); }
@@ -185,17 +191,17 @@ u64 updated(u64 old, CsrWrite write, u64 operand) {
 
 }  // namespace
 
-CsrOutcome access_csr(Core& core, u32 number, CsrWrite write, u64 operand, u64& old) {
+bool access_csr(Core& core, u32 number, CsrWrite write, u64 operand, u64& old) {
   const Register* row = find(number);
-  if (row == nullptr || !may_access(core, number, write)) return CsrOutcome::kIllegal;
+  if (row == nullptr || !may_access(core, number, write)) return false;
   old = row->read(core);
-  if (write == CsrWrite::kNone) return CsrOutcome::kDone;
+  if (write == CsrWrite::kNone) return true;
   // Race: another hart may set SSIP between the read and the write. Only an instruction that names it clears
   // it.
   const bool names_ssip = write == CsrWrite::kAll || (operand & kSsip) != 0;
-  if (row->csr == Csr::sip && !names_ssip) return CsrOutcome::kDone;
+  if (row->csr == Csr::sip && !names_ssip) return true;
   row->write(core, updated(old, write, operand));
-  return row->csr == Csr::satp ? CsrOutcome::kNewSpace : CsrOutcome::kDone;
+  return true;
 }
 
 void set_timer(Core& core, u64 deadline) {

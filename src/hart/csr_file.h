@@ -25,17 +25,11 @@ struct CsrFile {
   std::atomic<u64> stimecmp{~u64{0}};
 };
 
-// What a CSR instruction came to.
-enum class CsrOutcome : u8 {
-  kIllegal,  // no such register, not from this mode, read-only: nothing was done
-  kDone,
-  kNewSpace,  // done; the next instruction must be looked up anew
-};
-
 enum class CsrWrite : u8 { kNone, kAll, kSet, kClear };
 
-// Reads CSR `number` to `old` and updates it with `operand`.
-CsrOutcome access_csr(Core& core, u32 number, CsrWrite write, u64 operand, u64& old);
+// Reads CSR `number` to `old` and updates it with `operand`. False, with nothing done: there is no such
+// register, or it is not for this mode, or read only.
+bool access_csr(Core& core, u32 number, CsrWrite write, u64 operand, u64& old);
 
 // What a write of stimecmp does, but that the environment is not told.
 void set_timer(Core& core, u64 deadline);

@@ -27,13 +27,21 @@ namespace {
 
 bool names_x0(u8 rs1) { return rs1 == 0; }
 
-void csr_instruction(State& s, const Uop* u, u64 pc, CsrWrite write, u64 operand) {
+// False: a trap was taken. Not inlined, for the sake of the jump behind it.
+[[gnu::noinline]] bool access(State& s, const Uop* u, u64 pc, CsrWrite write, u64 operand) {
   const u32 number = static_cast<u32>(u->imm) >> 20;
   u64 old = 0;
-  const CsrOutcome outcome = access_csr(*s.core, number, write, operand, old);
-  if (outcome == CsrOutcome::kIllegal) return raise_illegal(s, u, pc);
+  if (!access_csr(*s.core, number, write, operand, old)) {
+    raise_illegal(s, u, pc);
+    return false;
+  }
   s.x[u->rd] = old;
-  return leave(s, next_pc(u, pc));
+  return true;
+}
+
+inline void csr_instruction(State& s, const Uop* u, u64 pc, CsrWrite write, u64 operand) {
+  if (!access(s, u, pc, write, operand)) return;
+  return jump(s, next_pc(u, pc));
 }
 
 // -- Fences -----------------------------------------------------------------------------------------------
@@ -49,7 +57,7 @@ void fence_translations(State& s, const Uop* u, u64 pc) {
   } else {
     tlb.flush_all();
   }
-  return leave(s, next_pc(u, pc));
+  return jump(s, next_pc(u, pc));
 }
 
 // -- Waiting ----------------------------------------------------------------------------------------------
@@ -128,7 +136,10 @@ OP(illegal) { return raise_illegal(s, u, pc); }
 OP(cloister_call) { return raise_illegal(s, u, pc); }
 
 OP(ecall) {
-  if (!s.supervisor) return raise(s, u, pc, Cause::kUserCall, 0);
+  if (!s.supervisor) {
+    raise(s, u, pc, Cause::kUserCall, 0);
+    return jump(s, s.pc);
+  }
   leave(s, next_pc(u, pc));
   return supervisor_call(*s.core);
 }
@@ -149,7 +160,8 @@ OP(csrrci) { return csr_instruction(s, u, pc, u->rs1 == 0 ? CsrWrite::kNone : Cs
 
 OP(sret) {
   if (!s.supervisor) return raise_illegal(s, u, pc);
-  return return_from_trap(*s.core);
+  return_from_trap(*s.core);
+  return jump(s, s.pc);
 }
 
 OP(wfi) {

@@ -45,15 +45,21 @@ std::optional<Code> locate_code(Core& core, u64 pc, u64 ahead) {
 
 u32 parcel(const u16* place) { return __atomic_load_n(place, __ATOMIC_RELAXED); }
 
-// The block in the cache, if it still is what memory holds.
-Block* find_valid(Core& core, const Code& code) {
+// Whether `block` is what memory holds at `code`.
+bool is_valid(const State& s, Block& block, const Code& code) {
+  if (block.address != code.address.raw || block.straddles()) return false;
+  if (block.epoch == s.epoch) return true;
+  if (!is_unchanged(block, code.host)) return false;
+  block.epoch = s.epoch;
+  return true;
+}
+
+// The block in the cache, if it still is what memory holds. `last` is where the jump cache led when it was
+// last asked, which saves the look-up after a flush; or nullptr.
+Block* find_valid(Core& core, const Code& code, Block* last) {
+  if (last != nullptr && is_valid(core.state, *last, code)) return last;
   Block* block = core.blocks.find(code.address.raw);
-  if (block == nullptr) return nullptr;
-  if (block->epoch == core.state.epoch && !block->straddles()) return block;
-  if (!block->straddles() && is_unchanged(*block, code.host)) {
-    block->epoch = core.state.epoch;
-    return block;
-  }
+  if (block == nullptr || is_valid(core.state, *block, code)) return block;
   core.blocks.remove(block);
   return nullptr;
 }
@@ -63,8 +69,7 @@ template <typename Decode>
 Block* make(Core& core, Decode decode) {
   Block* block = decode();
   if (block == nullptr) {
-    core.blocks.drop_all();
-    core.tlb.flush_jumps();
+    drop_blocks(core);
     block = decode();
   }
   CHECK(block != nullptr);
@@ -73,8 +78,8 @@ Block* make(Core& core, Decode decode) {
   return block;
 }
 
-Block* find_on_page(Core& core, const Code& code) {
-  if (Block* block = find_valid(core, code)) return block;
+Block* find_on_page(Core& core, const Code& code, Block* last) {
+  if (Block* block = find_valid(core, code, last)) return block;
   return make(core, [&] { return decode_block(core.blocks, code.address, code.host); });
 }
 
@@ -94,15 +99,21 @@ bool is_last_parcel(u64 pc) { return (pc & kPageMask) == kPageSize - 2; }
 
 }  // namespace
 
+void drop_blocks(Core& core) {
+  core.blocks.drop_all();
+  core.tlb.clear_jumps();
+}
+
 Block* find_block(Core& core) {
   State& s = core.state;
   const u64 pc = s.pc;
   JumpEntry& entry = jump_entry(s, pc);
   if (entry.pc == pc && entry.tag == s.jump_tag) return entry.block;
+  Block* last = entry.pc == pc ? entry.block : nullptr;
   const auto code = locate_code(core, pc, 0);
   if (!code) return nullptr;
   const u32 low = is_last_parcel(pc) ? parcel(code->host) : 0;
-  Block* block = (low & 3) == 3 ? find_straddling(core, pc, *code, low) : find_on_page(core, *code);
+  Block* block = (low & 3) == 3 ? find_straddling(core, pc, *code, low) : find_on_page(core, *code, last);
   if (block == nullptr) return nullptr;
   core.tlb.note_jump(pc);
   entry = {pc, s.jump_tag, block};

@@ -22,6 +22,7 @@ namespace cloister::hart {
 
 namespace {
 
+constexpr JumpEntry kNoJump = {kNoTag, kNoTag, nullptr};
 constexpr u64 kSlots = 1024;
 constexpr u32 kSights = 8;                   // numbers per space
 constexpr u16 kNumbers = 511;                // the last one's numbers stay unused: kNoTag's must be
@@ -34,7 +35,7 @@ Tlb::Tlb(State& state, u32 entries)
       size_(entries),
       entries_(3 * size_, kNoEntry),
       origins_(3 * size_),
-      jumps_(kJumpEntries, JumpEntry{kNoTag, kNoTag, nullptr}),
+      jumps_(kJumpEntries, kNoJump),
       slots_(kSlots) {
   CHECK(entries >= 4 && entries <= 65536 && (entries & (entries - 1)) == 0);
   state_.tlb_mask = (size_ - 1) << kTlbEntryShift;
@@ -136,6 +137,11 @@ void Tlb::flush_jumps() {
   ++generation_;
   jump_pages_.reset();
   apply();
+}
+
+void Tlb::clear_jumps() {
+  std::fill(jumps_.begin(), jumps_.end(), kNoJump);
+  flush_jumps();
 }
 
 void Tlb::forget(const memory::PageSet& pages) {

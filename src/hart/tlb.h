@@ -51,6 +51,8 @@ class Tlb {
 
   // The blocks that jumps lead to may no longer be valid.
   void flush_jumps();
+  // The blocks are no more.
+  void clear_jumps();
   void forget(const memory::PageSet& pages);
 
  private:
@@ -65,7 +67,9 @@ class Tlb {
     bool contains(u64 page) const { return first <= page && page <= last; }
   };
 
-  static u64 jump_page(u64 va) { return (va >> kPageShift) & 1023; }
+  // More than a program and a kernel have pages of code, so that a fence for data seldom hits one by chance.
+  static constexpr u64 kJumpPages = 16384;
+  static u64 jump_page(u64 va) { return (va >> kPageShift) & (kJumpPages - 1); }
   static u64 half(u64 va) { return va >> 63; }
   Slot& slot(Space space);
   u16 number_of(Space space);
@@ -80,8 +84,8 @@ class Tlb {
   std::vector<Origin> origins_;    // one for each entry
   std::vector<JumpEntry> jumps_;
   std::vector<Slot> slots_;
-  std::bitset<1024> jump_pages_;  // which pages may have jump entries of this generation
-  Range large_pages_[2];          // in the low and the high half of the address space
+  std::bitset<kJumpPages> jump_pages_;  // which pages may have jump entries of this generation
+  Range large_pages_[2];                // in the low and the high half of the address space
   Space space_;
   Sight sight_ = Sight::kSupervisor;
   u16 next_number_ = 0;
