@@ -36,8 +36,9 @@ struct SlirpOptions {
 // only.
 //
 // The library names the descriptors and the time to wait for anew after each thing that happened; they
-// lie in a PollSet of their own, so one event of the loop stands for all that are ready. With nothing to do
-// it wakes nobody.
+// lie in a PollSet of their own, so one event of the loop stands for all that are ready. Without a socket it
+// wakes nobody; with any (a forward's listener counts) the library's slow timers ask for two wake-ups a
+// second.
 //
 // Back-pressure: frames that the card refuses are kept, and until it has taken them all no more is read from
 // the host's sockets. Bound: 4 MiB; what the library makes beyond (answers to the guest's own frames) is
