@@ -16,7 +16,7 @@ namespace {
 // No other process and no other call has it. What a process with the same number left behind is removed.
 std::string name_beside(const std::string& path) {
   static std::atomic<unsigned> count{0};
-  const std::string name = fmt::format("{}.new-{}-{}", path, ::getpid(), ++count);
+  std::string name = fmt::format("{}.new-{}-{}", path, ::getpid(), ++count);
   ::unlink(name.c_str());
   return name;
 }
