@@ -33,8 +33,10 @@ write_settings() {
   printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$hostname" >"$root/etc/hosts"
   printf '/dev/vda / ext4 defaults,noatime 0 1\n' >"$root/etc/fstab"
   printf 'nameserver 10.0.2.3\n' >"$root/etc/resolv.conf"
-  mkdir -p "$root"/etc/{systemd/network,network,apt/sources.list.d,apt/apt.conf.d}
+  mkdir -p "$root"/etc/{systemd/network,systemd/system.conf.d,network,apt/sources.list.d,apt/apt.conf.d}
   ln -sf /dev/null "$root/etc/systemd/network/99-default.link" # the card stays eth0
+  # On a busy host a guest's boot may take minutes: no reason to give up on its console.
+  printf '[Manager]\nDefaultTimeoutStartSec=15min\nDefaultDeviceTimeoutSec=15min\n' >"$root/etc/systemd/system.conf.d/patience.conf"
   printf 'auto lo\niface lo inet loopback\nallow-hotplug eth0\niface eth0 inet dhcp\n' >"$root/etc/network/interfaces"
   printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' "$uri" "$suite" \
     /usr/share/keyrings/debian-archive-keyring.gpg >"$root/etc/apt/sources.list.d/debian.sources"
