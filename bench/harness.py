@@ -4,6 +4,7 @@
 A Guest is one `cloister run --batch` (or the peer behind the same flags) whose console is read line by line with the
 time at which each line came. Nothing here waits without a limit, and a Guest used in `with` is always ended.
 """
+import atexit
 import io
 import json
 import os
@@ -32,6 +33,19 @@ sys.path.insert(0, str(ROOT / "tools/image"))
 import initrd  # noqa: E402  (the archive writer of the images)
 
 
+_running = set()
+
+
+def _end_all(*_):
+    for guest in list(_running):
+        guest.kill()
+
+
+# Guests are in sessions of their own: whoever ends this program must not leave them behind.
+atexit.register(_end_all)
+signal.signal(signal.SIGTERM, lambda *_: (_end_all(), os._exit(143)))
+
+
 class GuestFailed(Exception):
     """The guest did not do what was expected of it in time; carries the end of its console."""
 
@@ -50,6 +64,7 @@ class Guest:
         self.start = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         start_new_session=True)
+        _running.add(self)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -111,6 +126,7 @@ class Guest:
         return status
 
     def kill(self):
+        _running.discard(self)
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
