@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/rtc.h"
 
+#include <algorithm>
+
 namespace cloister::device {
 namespace {
 
@@ -91,7 +93,9 @@ void Rtc::set_alarm(u64 time) {
 void Rtc::arm() {
   const u64 now = guest_time();
   if (alarm_ > now) {
-    clock_.wake_at(Nanos{clock_.now().raw + (alarm_ - now)});
+    const u64 wall = clock_.now().raw;
+    const u64 delay = std::min(alarm_ - now, ~u64{0} - wall);  // the guest may have asked for the end of time
+    clock_.wake_at(Nanos{wall + delay});
     return;
   }
   armed_ = false;

@@ -100,6 +100,16 @@ TEST_F(RtcTest, SettingTheTimeMovesTheAlarmOnTheWallClock) {
   EXPECT_EQ(clock.alarm, clock.time + 600);
 }
 
+TEST_F(RtcTest, AnAlarmAtTheEndOfTimeIsNotOneInThePast) {
+  set(kInterruptEnabled, 1);
+  const u64 guest = 1000;
+  set(kTimeHigh, guest >> 32);
+  set(kTimeLow, guest);
+  set_alarm(~u64{0});
+  EXPECT_FALSE(wire.high);
+  EXPECT_EQ(clock.alarm, ~u64{0});
+}
+
 TEST_F(RtcTest, OtherAccessesReadZero) {
   EXPECT_EQ(rtc.read(kTimeLow, 8), 0u);
   EXPECT_EQ(get(0x20), 0u);

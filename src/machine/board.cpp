@@ -171,19 +171,32 @@ void Board::console_write(std::span<const std::byte> bytes) {
 
 // -- The real-time clock's alarm
 
-// The deterministic runner looks at the deadline itself; otherwise the event loop waits for it.
+// The deterministic runner looks at the deadline itself; otherwise the event loop waits for it. However often
+// a guest sets its alarm, there is one call posted and one timer.
 void Board::wake_at(Nanos time) {
   const u64 delay = time.raw - std::min(time.raw, clock_.realtime().raw);
-  alarm_ = clock_.since_power_on().raw + delay;
-  if (config_.deterministic) return;
-  loop_->post([this, delay] {
-    loop_->after(std::chrono::nanoseconds(delay), [this] { peripherals_->check_alarm(); });
+  const u64 now = clock_.since_power_on().raw;
+  alarm_ = now + std::min(delay, kNever - now);
+  if (config_.deterministic || alarm_posted_.exchange(true)) return;
+  loop_->post([this] { start_alarm_timer(); });
+}
+
+// On the loop's thread. A far alarm is looked at again each hour.
+void Board::start_alarm_timer() {
+  alarm_posted_ = false;
+  if (alarm_timer_) loop_->cancel(*alarm_timer_);
+  constexpr u64 kLongest = 3'600'000'000'000;
+  const u64 now = clock_.since_power_on().raw;
+  const u64 delay = std::min(alarm_ - std::min(alarm_.load(), now), kLongest);
+  alarm_timer_ = loop_->after(std::chrono::nanoseconds(delay), [this] {
+    alarm_timer_.reset();
+    check_alarm();
   });
 }
 
 void Board::check_alarm() {
   alarm_ = kNever;
-  peripherals_->check_alarm();
+  peripherals_->check_alarm();  // which may set it again
 }
 
 }  // namespace cloister::machine

@@ -92,6 +92,7 @@ class Board final : public hart::Environment, private SbiPlatform, private devic
   // device::WallClock
   Nanos now() override { return clock_.realtime(); }
   void wake_at(Nanos time) override;
+  void start_alarm_timer();
 
   const MachineConfig config_;
   Clock& clock_;
@@ -104,7 +105,9 @@ class Board final : public hart::Environment, private SbiPlatform, private devic
   Harts harts_;
   Sbi sbi_;
   std::unique_ptr<Peripherals> peripherals_;
-  std::atomic<u64> alarm_{kNever};
+  std::atomic<u64> alarm_{kNever};  // in time since power-on
+  std::atomic<bool> alarm_posted_{false};
+  std::optional<os::EventLoop::TimerId> alarm_timer_;  // the loop's own
 };
 
 }  // namespace cloister::machine

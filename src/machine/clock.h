@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+
 #include "base/os/clock.h"
 #include "base/units.h"
 #include "hart/environment.h"
@@ -14,7 +16,7 @@ inline constexpr u64 kNanosPerTick = 1'000'000'000 / hart::kTimebaseHz;
 class Clock {
  public:
   virtual ~Clock() = default;
-  // On a hart's thread, or with all harts stopped.
+  // The host's: any thread. The virtual one: on the harts' thread.
   virtual Nanos since_power_on() = 0;
   virtual Nanos realtime() = 0;  // since 1970, UTC
   virtual void power_on() = 0;   // with all harts stopped
@@ -24,12 +26,14 @@ class Clock {
 
 class HostClock final : public Clock {
  public:
-  Nanos since_power_on() override { return os::monotonic_now() - start_; }
+  Nanos since_power_on() override {
+    return Nanos{os::monotonic_now().raw - start_.load(std::memory_order_relaxed)};
+  }
   Nanos realtime() override { return os::realtime_now(); }
-  void power_on() override { start_ = os::monotonic_now(); }
+  void power_on() override { start_.store(os::monotonic_now().raw, std::memory_order_relaxed); }
 
  private:
-  Nanos start_ = os::monotonic_now();
+  std::atomic<u64> start_{os::monotonic_now().raw};
 };
 
 // Time that passes only as instructions are executed: kNanosPerInstruction for one of any hart, for they take

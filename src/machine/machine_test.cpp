@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "hart/environment.h"
@@ -194,6 +195,26 @@ TEST_F(MachineTest, ATimerWakesASleepingHart) {
   program.power_off();
   use(program);
   EXPECT_EQ(run().end, End::kPowerOff);
+}
+
+TEST_F(MachineTest, ASuspendedHartGoesOnWhenAnInterruptComes) {
+  for (const std::optional<u64> seed : {std::optional<u64>(), std::optional<u64>(3)}) {
+    Program program;
+    program.li(kT0, 1u << 5);
+    program.csrs(kSie, kT0);
+    program.csrr(kT1, kTime);
+    program.addi(kT1, kT1, 2000);
+    program.csrw(kStimecmp, kT1);
+    program.li(kS0, kData);
+    program.sbi(kHsm, 3, {0, 0, 0});
+    program.csrr(kT2, kSip);
+    program.store_word(kT2, kS0);
+    program.power_off();
+    use(program);
+    config.deterministic = seed;
+    EXPECT_EQ(run().end, End::kPowerOff);
+    EXPECT_EQ(word_at(kData), 1u << 5);
+  }
 }
 
 class ManyHarts : public MachineTest, public ::testing::WithParamInterface<u32> {};
