@@ -55,7 +55,7 @@ struct MachineConfig {
   ConsoleKind console = ConsoleKind::kUart;
   OnReboot on_reboot = OnReboot::kRestart;  // what a restart asked for by the guest does
   Engine engine = Engine::kTranslator;
-  std::optional<u64> deterministic;         // the seed
+  std::optional<u64> deterministic;  // the seed
 };
 
 inline constexpr u32 kMaxCpus = 64;

@@ -9,7 +9,9 @@ namespace cloister::os {
 namespace {
 
 struct NewFile : ::testing::Test {
-  NewFile() : folder(::testing::TempDir() + "new_file_test") {
+  NewFile()
+      : folder(::testing::TempDir() + "new_file_" +
+               ::testing::UnitTest::GetInstance()->current_test_info()->name()) {
     std::filesystem::remove_all(folder);
     std::filesystem::create_directory(folder);
   }

@@ -22,7 +22,10 @@ struct Overlay : ::testing::Test {
   static constexpr u64 kBaseSize = 4 * kClusterSize + 3 * kSectorSize;
 
   Overlay()
-      : folder(::testing::TempDir() + "overlay_test"), base(folder + "/base"), path(folder + "/overlay") {
+      : folder(::testing::TempDir() + "overlay_" +
+               ::testing::UnitTest::GetInstance()->current_test_info()->name()),
+        base(folder + "/base"),
+        path(folder + "/overlay") {
     std::filesystem::remove_all(folder);
     std::filesystem::create_directory(folder);
     make_base(base, kBaseSize);
