@@ -124,11 +124,15 @@ u64 end_by_sections(std::span<const std::byte> content, u32 pe) {
 Result<KernelImage> parse_kernel(std::vector<std::byte> content, const std::string& name) {
   if (is_gzip(content)) content = TRY(gunzip(content, kMaxKernel, "kernel " + name));
   Header header;
-  if (content.size() < sizeof(header))
+  if (content.size() <= sizeof(header))
     return error("kernel {} has only {} bytes: it is truncated, copy it again", name, content.size());
   std::memcpy(&header, content.data(), sizeof(header));
   if (header.magic2 != kMagic2) return foreign(content, name);
   TRY(check(header, content.size(), name));
+  if (header.reserved3 >= content.size())
+    return error(
+        "kernel {} has only {} bytes, and its PE header should be at {}: it is truncated, copy it again",
+        name, content.size(), header.reserved3);
   const u64 end = end_by_sections(content, header.reserved3);
   if (content.size() < end)
     return error("kernel {} has {} bytes of {}: it is truncated, copy it again", name, content.size(), end);

@@ -73,6 +73,15 @@ TEST(KernelImage, AFileThatEndsBeforeItsLastSectionIsTruncated) {
   EXPECT_THAT(refusal(content), HasSubstr("8191 bytes of 8192"));
 }
 
+TEST(KernelImage, AFileThatIsOnlyAHeaderIsTruncated) {
+  auto content = image(8192);
+  content.resize(64);
+  EXPECT_THAT(refusal(content), HasSubstr("only 64 bytes"));
+  content.resize(80);
+  put(content, 60, u32{4096});
+  EXPECT_THAT(refusal(content), HasSubstr("PE header"));
+}
+
 TEST(KernelImage, AHeaderThatContradictsItselfIsRefused) {
   auto odd = image(4096);
   put(odd, 8, u64{0x1000});

@@ -19,7 +19,11 @@ using ::testing::HasSubstr;
 using testing::image;
 
 struct LoaderTest : ::testing::Test {
-  LoaderTest() : folder(::testing::TempDir() + "loader_test") { std::filesystem::create_directories(folder); }
+  LoaderTest()
+      : folder(::testing::TempDir() + "loader_" +
+               ::testing::UnitTest::GetInstance()->current_test_info()->name()) {
+    std::filesystem::create_directories(folder);
+  }
   ~LoaderTest() override { std::filesystem::remove_all(folder); }
   std::string file(const std::string& name, const std::vector<std::byte>& content) const {
     std::ofstream(folder + "/" + name, std::ios::binary)
