@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any sequence of SBI calls, with any arguments, from any hart.
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "machine/sbi.h"
