@@ -13,9 +13,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "base/check.h"
 #include "base/os/thread.h"
+#include "base/os/timer_slack.h"
 
 namespace cloister::machine {
 namespace {
@@ -24,12 +27,17 @@ constexpr Nanos kSlice{200'000};  // Bound: by so much a busy hart's timer may b
 constexpr u64 kShortest = 1'000;  // instructions
 constexpr u64 kLongest = 4'000'000;
 constexpr Nanos kForEver{~u64{0}};
+// Bound: a hart that spins answers an interrupt at most 16 naps of this late.
+constexpr std::chrono::microseconds kShortNap{20};
+constexpr u32 kYields = 16;
+constexpr Nanos kSleepSlack{1'000};
 
 class HartThread {
  public:
   HartThread(Board& board, HartSlot& slot) : board_(board), slot_(slot) {}
 
   void run() {
+    os::set_timer_slack(kSleepSlack);
     while (board_.power().on()) step();
     board_.after_slice();
   }
@@ -56,7 +64,13 @@ class HartThread {
     slot_.running.fetch_add(took.raw, std::memory_order_relaxed);
     learn(slot_.hart.instructions() - before, took);
     board_.after_slice();
-    if (exit == hart::Exit::kWait) wait();
+    if (exit != hart::Exit::kWait) {
+      spins_ = 0;
+    } else if (slot_.hart.wait_bound() == kForEver) {
+      wait();
+    } else {
+      give_way();
+    }
   }
 
   // At most twice as many the next time, for one short slice tells little.
@@ -65,18 +79,35 @@ class HartThread {
     budget_ = std::clamp(std::min(fitting, budget_ * 2), kShortest, kLongest);
   }
 
+  // In the next two the delay is taken before the look at the interrupts: a timer that falls due in between
+  // is seen by the look.
+
   void resume_or_wait() {
+    const Nanos delay = timer_delay();
     if (slot_.hart.interrupt_pending()) {
       slot_.state = HartState::kStarted;
     } else {
-      idle(HartState::kSuspended, until(slot_.hart.timer_deadline()));
+      idle(HartState::kSuspended, delay);
     }
   }
 
   void wait() {
+    spins_ = 0;
+    const Nanos delay = timer_delay();
     if (slot_.hart.interrupt_pending()) return;
     slot_.waits.fetch_add(1, std::memory_order_relaxed);
-    slot_.hart.sleep(until(slot_.hart.timer_deadline()));
+    slot_.hart.sleep(delay);
+  }
+
+  // The guest spins (PAUSE, WRS.*), for something that another hart does or holds. That one may have no CPU
+  // just now: first the CPU is offered to whoever wants it, then it is left for a while, so that many
+  // spinning harts on few CPUs do not keep the one away that they all wait for. An interrupt that is pending
+  // but masked, as in most such loops, is no reason to go on spinning.
+  void give_way() {
+    ++spins_;
+    if (spins_ <= kYields) return std::this_thread::yield();
+    const u32 doublings = std::min((spins_ - kYields) / 8, 4u);
+    std::this_thread::sleep_for(kShortNap * (1u << doublings));
   }
 
   // Without a guest to execute. run(0) does what others have posted, so that sleep() ends only for what comes
@@ -88,9 +119,11 @@ class HartThread {
     slot_.hart.sleep(at_most);
   }
 
-  Nanos until(u64 deadline) {
+  // For ever when the timer is due: if its interrupt is enabled, it is pending.
+  Nanos timer_delay() {
+    const u64 deadline = slot_.hart.timer_deadline();
     const u64 now = board_.time();
-    if (deadline <= now) return kForEver;  // due, and not enabled: interrupt_pending() said so
+    if (deadline <= now) return kForEver;
     const u64 ticks = deadline - now;
     return ticks > kForEver.raw / kNanosPerTick ? kForEver : Nanos{ticks * kNanosPerTick};
   }
@@ -98,6 +131,7 @@ class HartThread {
   Board& board_;
   HartSlot& slot_;
   u64 budget_ = kShortest;
+  u32 spins_ = 0;  // slices in a row that ended in give_way()
 };
 
 }  // namespace
