@@ -16,7 +16,9 @@ class Debian(support.GuestCase):
         guest.expect("login:", 600)
         guest.send("root\n")
         guest.expect(r"[#$] $", 180)
-        guest.send("stty -echo; PS1=; export TERM=dumb DEBIAN_FRONTEND=noninteractive\n")
+        # A shell without line editing, whose escapes would stand before each answer.
+        guest.send("exec env PS1= TERM=dumb DEBIAN_FRONTEND=noninteractive sh\n")
+        guest.send("stty -echo\n")
         guest.shell("dmesg -n 1", 120)
 
     def test_it_boots_and_works(self):
