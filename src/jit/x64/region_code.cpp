@@ -27,10 +27,6 @@ std::size_t count_steps(const ir::Region& region) {
 
 asmjit::Environment host_environment() { return asmjit::Environment::host(); }
 
-// Bound: a page-full of the most verbose code; asmjit grows its buffer, the cache is asked for what came out.
-constexpr u32 kEpochOffset = 0;
-constexpr u32 kSlotsOffset = 8;
-
 }  // namespace
 
 std::optional<Code> compile(const ir::Region& region, CodeCache& cache, const Thunks& thunks) {
