@@ -59,7 +59,7 @@ TEST_F(BusTest, MisalignedAndOddSizedAccessesFault) {
 
 TEST_F(BusTest, OverlappingRegionsAreRefusedByName) {
   Recorder third{"third"};
-  for (const u64 base : {0x1000, 0xf80, 0x10ff}) {
+  for (const u64 base : {0x1000u, 0xf80u, 0x10ffu}) {
     const Result<void> result = bus.attach({base}, Bytes{0x100}, third);
     ASSERT_FALSE(result);
     EXPECT_NE(result.failure().message.find("first"), std::string::npos);
