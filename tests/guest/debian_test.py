@@ -18,7 +18,7 @@ class Debian(support.GuestCase):
         guest.expect(r"[#$] $", 180)
         # A shell without line editing, whose escapes would stand before each answer.
         guest.send("exec env PS1= TERM=dumb DEBIAN_FRONTEND=noninteractive sh\n")
-        guest.send("stty -echo\n")
+        guest.send("stty -echo; echo\n")  # the line that the last escape stands on ends here
         guest.shell("dmesg -n 1", 120)
 
     def test_it_boots_and_works(self):
