@@ -27,11 +27,13 @@ enum class LockRank : int {
   kDevice,       // one device's registers and rings: a device reads guest memory under it
   kDisk,         // a disk image's clusters: filled by a device, from guest memory that it has pinned before
   kGuestMemory,  // page states: taken by devices and harts, never held while waiting for a hart
-  kSignal,       // what a device tells its driver (interrupt status, console input): under any device's lock
-  kInterrupts,   // PLIC state: any device raises its line under its own lock, and the PLIC kicks a hart under
-                 // this
-  kHart,         // a hart's mailbox and sleep: taken by whoever kicks a hart
-  kPosted,       // an event loop's posted calls: anyone may post under a lock of their own
+  kCompressedStore,  // packed pages: for one copy, by whoever gives up a page or wants it back
+  kSwapSlots,        // the map of free swap slots: likewise
+  kSignal,      // what a device tells its driver (interrupt status, console input): under any device's lock
+  kInterrupts,  // PLIC state: any device raises its line under its own lock, and the PLIC kicks a hart under
+                // this
+  kHart,        // a hart's mailbox and sleep: taken by whoever kicks a hart
+  kPosted,      // an event loop's posted calls: anyone may post under a lock of their own
   kLog,
 };
 
