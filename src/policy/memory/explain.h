@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "policy/memory/states.h"
+#include "policy/memory/targets.h"
+
+// Decisions in words, with the numbers that led to them: what `cloister explain` prints.
+namespace cloister::policy::memory {
+
+// One line, for tables: "its minimum", "its price".
+std::string reason_in_short(const Decision& decision);
+// Several sentences, a line each.
+std::string explain(const ClientTree& tree, const Decision& decision);
+// What the state of the host means for everybody.
+std::string explain(HostState state, const Thresholds& thresholds, Pages free);
+
+}  // namespace cloister::policy::memory
