@@ -55,10 +55,8 @@ const ClientTree::Node& ClientTree::node(ClientId id) const {
 }
 
 std::optional<ClientId> ClientTree::find(std::string_view name) const {
-  for (u32 i = 1; i < bound(); ++i) {
-    if (slots_[i] && slots_[i]->name == name) return ClientId{i};
-  }
-  return std::nullopt;
+  const auto found = names_.find(name);
+  return found == names_.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::vector<ClientId> ClientTree::clients() const {
@@ -116,25 +114,57 @@ Result<ClientId> ClientTree::add(Node fresh) {
   if (!contains(fresh.parent) || node(fresh.parent).kind != NodeKind::kPool)
     return error("{}: what is to hold it is not a pool", fresh.name);
   TRY(check_settings(fresh, fresh.settings));
-  const auto slot = std::find(slots_.begin(), slots_.end(), std::nullopt);
-  const ClientId id{static_cast<u32>(slot - slots_.begin())};
-  const ClientId parent = fresh.parent;
-  const Units size = fresh.size;
-  if (slot == slots_.end()) {
-    slots_.emplace_back(std::move(fresh));
-  } else {
-    *slot = std::move(fresh);
+  const ClientId id = free_slot();
+  names_.emplace(fresh.name, id);
+  at(fresh.parent).children.push_back(id);
+  add_size(fresh.parent, fresh.size);
+  slots_[id.raw] = std::move(fresh);
+  const Result<void> fits = check_limits_above(id);
+  if (!fits.ok()) {
+    CHECK(remove(id).ok());
+    return fits.failure();
   }
-  at(parent).children.push_back(id);
-  add_size(parent, size);
   return id;
+}
+
+ClientId ClientTree::free_slot() {
+  u32 i = first_free_;
+  while (i < bound() && slots_[i]) ++i;
+  if (i == bound()) slots_.emplace_back();
+  first_free_ = i + 1;
+  return {i};
+}
+
+Result<void> ClientTree::check_limits_above(ClientId id) const {
+  for (ClientId pool = node(id).parent; pool != kRoot; pool = node(pool).parent) {
+    const Node& above = node(pool);
+    if (!above.settings.limit) continue;
+    const Units wanted = reserved(pool);
+    if (wanted > *above.settings.limit) {
+      return error(
+          "{}: with it the minimums in pool {} are {} pages, over its limit of {}; lower one or raise it",
+          node(id).name, above.name, wanted.raw, above.settings.limit->raw);
+    }
+  }
+  return {};
 }
 
 Result<void> ClientTree::change(ClientId id, const Settings& settings) {
   TRY(check_settings(node(id), settings));
   if (id == kRoot && settings.limit) return error("the whole host takes no limit; set the pool's size");
-  at(id).settings = settings;
-  return {};
+  const Settings before = std::exchange(at(id).settings, settings);
+  Result<void> fits = check_own_limit(id);
+  if (fits.ok()) fits = check_limits_above(id);
+  if (!fits.ok()) at(id).settings = before;
+  return fits;
+}
+
+Result<void> ClientTree::check_own_limit(ClientId id) const {
+  const Node& own = node(id);
+  const Units wanted = reserved(id);
+  if (!own.settings.limit || wanted <= *own.settings.limit) return {};
+  return error("{}: a limit of {} pages is under the minimums within of {}; raise it or lower them", own.name,
+               own.settings.limit->raw, wanted.raw);
 }
 
 Result<void> ClientTree::remove(ClientId id) {
@@ -144,7 +174,9 @@ Result<void> ClientTree::remove(ClientId id) {
     return error("{} still holds {}; remove that first", gone.name, node(gone.children[0]).name);
   std::erase(at(gone.parent).children, id);
   if (gone.kind == NodeKind::kClient) subtract_size(gone.parent, gone.size);
+  names_.erase(gone.name);
   slots_[id.raw].reset();
+  first_free_ = std::min(first_free_, id.raw);
   return {};
 }
 

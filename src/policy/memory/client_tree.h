@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -57,7 +59,7 @@ class ClientTree {
   explicit ClientTree(Tax tax = {});
 
   // Refused: a name that is taken or empty, a parent that is not a pool, size 0 or too large, settings that
-  // contradict each other or the size.
+  // contradict each other or the size, minimums that together exceed the limit of a pool above.
   Result<ClientId> add_pool(ClientId parent, std::string name, const Settings& settings);
   Result<ClientId> add_client(ClientId parent, std::string name, Units size, const Settings& settings);
   Result<void> change(ClientId id, const Settings& settings);
@@ -86,12 +88,17 @@ class ClientTree {
  private:
   Result<ClientId> add(Node node);
   Result<void> check_settings(const Node& node, const Settings& settings) const;
+  Result<void> check_own_limit(ClientId id) const;
+  Result<void> check_limits_above(ClientId id) const;
+  ClientId free_slot();
   Node& at(ClientId id) { return *slots_[id.raw]; }
   void add_size(ClientId pool, Units size);
   void subtract_size(ClientId pool, Units size);
 
   Tax tax_;
   std::vector<std::optional<Node>> slots_;
+  std::map<std::string, ClientId, std::less<>> names_;
+  u32 first_free_ = 1;  // no slot below it is free
 };
 
 }  // namespace cloister::policy::memory

@@ -14,10 +14,10 @@
 //     holding = the most units with cost / shares <= x,   then clipped to [min, cap],
 //
 // for a flat tax P = x S up to A, and (1 - tau) x S + tau A beyond. So x, the cost that a share carries, is
-// all that must be found. It is a whole number of steps of 2^-13 millionths, found by bisection such that x
-// leaves no unit too many and x + 1 step does. A step changes a client's budget by at most shares / 2^13 < 1
-// used unit: so between the two lies at most one bid of each client, and these few are sorted by their exact
-// price.
+// all that must be found. It is a whole number of steps of 2^-13 millionths, found by bisection (every other
+// step guesses by the line between the ends, which is mostly near) such that x leaves no unit too many and x
+// + 1 step does. A step changes a client's budget by at most shares / 2^13 < 1 used unit: so between the two
+// lies at most one bid of each client, and these few are sorted by their exact price.
 //
 // Equal prices: a unit stays with who has it (moving it would gain nobody anything), then the order of the
 // tree decides. It is what the page-wise rule does, whatever the order in which it is run.
@@ -60,15 +60,18 @@ Units sum(std::span<const Bidder> bidders, Amount amount) {
 // is the same at both ends is settled, and is not asked again.
 class Bisection {
  public:
-  Bisection(Units total, std::span<const Bidder> bidders) : left_(total), bidders_(bidders) {
-    low_.resize(bidders.size());
-    high_.resize(bidders.size());
-    middle_.resize(bidders.size());
+  Bisection(Units total, std::span<const Bidder> bidders)
+      : left_(total),
+        bidders_(bidders),
+        low_(bidders.size()),
+        high_(bidders.size()),
+        middle_(bidders.size()),
+        open_(bidders.size()) {
     for (u32 i = 0; i < bidders.size(); ++i) {
       low_[i] = bidders[i].min;
       high_[i] = bidders[i].cap;
-      open_.push_back(i);
     }
+    std::iota(open_.begin(), open_.end(), 0);
   }
 
   // Precondition: sum of mins <= total < sum of caps.
@@ -76,8 +79,8 @@ class Bisection {
     u128 low = 0;
     u128 high = steps_to_caps(bidders_);
     forget_settled();
-    while (high - low > 1) {
-      const u128 middle = low + (high - low) / 2;
+    for (bool halve = false; high - low > 1; halve = !halve) {
+      const u128 middle = halve ? low + (high - low) / 2 : guess(low, high);
       const bool fits = try_at(middle);
       (fits ? low : high) = middle;
       for (const u32 i : open_) (fits ? low_ : high_)[i] = middle_[i];
@@ -87,14 +90,25 @@ class Bisection {
 
   // After run(): the parts at the lower end, and what they leave of the total.
   std::vector<Units>& parts() { return low_; }
-  Units left() const {
-    return left_ - std::accumulate(open_.begin(), open_.end(), Units{},
-                                   [&](Units total, u32 i) { return total + low_[i]; });
-  }
+  Units left() const { return left_ - sum_of_open(low_); }
   // Those who would take one more unit at the next step.
   std::vector<u32>& open() { return open_; }
 
  private:
+  // Where the parts would fit if they rose evenly between the two, but for the ends.
+  u128 guess(u128 low, u128 high) const {
+    const u64 at_low = sum_of_open(low_).raw;
+    const u64 at_high = sum_of_open(high_).raw;
+    const u128 step = (high - low) * (left_.raw - at_low) / (at_high - at_low);
+    return low + std::clamp(step, u128{1}, high - low - 1);
+  }
+
+  Units sum_of_open(const std::vector<Units>& parts) const {
+    Units total{};
+    for (const u32 i : open_) total += parts[i];
+    return total;
+  }
+
   bool try_at(u128 x) {
     Units wanted{};
     for (const u32 i : open_) wanted += middle_[i] = part_at(bidders_[i], x);

@@ -45,6 +45,11 @@ std::string why(const Decision& decision) {
     case Bound::kCap:
       return fmt::format("By its price it would have more, but its size or limit ends at {}.",
                          size(decision.cap));
+    case Bound::kWorth:
+      return fmt::format(
+          "Its pages save misses: others' needs could not take it below {}, and what it has above was worth "
+          "more here than elsewhere.",
+          size(decision.floor));
     case Bound::kPrice:
       break;
   }
@@ -78,6 +83,8 @@ std::string reason_in_short(const Decision& decision) {
       return "its minimum";
     case Bound::kCap:
       return "its size or limit";
+    case Bound::kWorth:
+      return "the misses it saves";
     case Bound::kPrice:
       break;
   }

@@ -38,8 +38,10 @@ class Levels {
   const Standing& of(ClientId id) const { return standings_[id.raw]; }
 
   std::vector<Bidder> bidders(ClientId pool) const {
+    const std::vector<ClientId>& children = tree_.node(pool).children;
     std::vector<Bidder> bidders;
-    for (const ClientId child : tree_.node(pool).children) {
+    bidders.reserve(children.size());
+    for (const ClientId child : children) {
       const Standing& standing = of(child);
       bidders.push_back({tree_.shares(child), standing.min, standing.cap, standing.held,
                          CostCurve(tree_.tax(child), standing.usage)});
@@ -76,16 +78,51 @@ class Levels {
   std::vector<Standing> standings_;
 };
 
-Bound bound_of(const Bidder& bidder, Units target, const Division& division) {
+Bound bound_of(const Bidder& bidder, Units target, const Division& division, bool by_worth) {
   if (target == bidder.cap) return division.unclaimed.raw > 0 ? Bound::kPlenty : Bound::kCap;
-  return target == bidder.min ? Bound::kMin : Bound::kPrice;
+  if (target == bidder.min) return Bound::kMin;
+  return by_worth ? Bound::kWorth : Bound::kPrice;
 }
+
+// What everybody's units save, for all nodes by their id; pools' from what they hold.
+class SavingsByNode {
+ public:
+  SavingsByNode(const ClientTree& tree, const Levels& levels, std::span<const Worth> worths)
+      : tree_(tree), levels_(levels), savings_(tree.bound()) {
+    for (const Worth& worth : worths) {
+      const Units size = tree.node(worth.client).size;
+      savings_[worth.client.raw] = savings(worth.curve, worth.references_per_second, size);
+    }
+    gather(kRoot);
+  }
+
+  std::vector<Savings> of_children(ClientId pool) const {
+    std::vector<Savings> children;
+    for (const ClientId child : tree_.node(pool).children) children.push_back(savings_[child.raw]);
+    return children;
+  }
+
+ private:
+  void gather(ClientId pool) {
+    for (const ClientId child : tree_.node(pool).children) {
+      if (tree_.node(child).kind == NodeKind::kPool) gather(child);
+    }
+    savings_[pool.raw] = merge(of_children(pool), levels_.bidders(pool));
+  }
+
+  const ClientTree& tree_;
+  const Levels& levels_;
+  std::vector<Savings> savings_;
+};
 
 class Planner {
  public:
   Planner(const ClientTree& tree, std::span<const Holding> holdings) : tree_(tree), levels_(tree, holdings) {}
 
+  void use_worth(std::span<const Worth> worths) { savings_.emplace(tree_, levels_, worths); }
+
   Plan run(Units total) {
+    plan_.decisions.reserve(tree_.bound());
     const Standing& root = levels_.of(kRoot);
     if (root.cap < total) plan_.unclaimed = total - root.cap;
     if (root.min > total) plan_.shortfall = root.min - total;
@@ -97,19 +134,26 @@ class Planner {
   void divide_pool(ClientId pool, Units total) {
     const std::vector<ClientId>& children = tree_.node(pool).children;
     const std::vector<Bidder> bidders = levels_.bidders(pool);
-    const Division division = divide(total, bidders);
+    const WorthDivision found = divide_level(pool, total, bidders);
     Shares siblings{};
     for (const Bidder& bidder : bidders) siblings += bidder.shares;
     for (std::size_t i = 0; i < children.size(); ++i) {
-      const Units part = division.parts[i];
-      Decision decision = describe(children[i], bidders[i], part);
+      Decision decision = describe(children[i], bidders[i], found.division.parts[i]);
       decision.siblings = siblings;
-      decision.bound = bound_of(bidders[i], part, division);
+      decision.bound = bound_of(bidders[i], decision.target, found.division, savings_.has_value());
       decision.total = total;
-      decision.marginal = division.marginal;
+      decision.marginal = found.division.marginal;
+      decision.floor = savings_ ? found.floors[i] : decision.min;
       plan_.decisions.push_back(decision);
-      if (tree_.node(children[i]).kind == NodeKind::kPool) divide_pool(children[i], part);
+      if (tree_.node(children[i]).kind == NodeKind::kPool) divide_pool(children[i], decision.target);
     }
+  }
+
+  WorthDivision divide_level(ClientId pool, Units total, std::span<const Bidder> bidders) const {
+    if (!savings_) return {divide(total, bidders), {}};
+    std::vector<Fraction> rates;
+    for (const ClientId child : tree_.node(pool).children) rates.push_back(tree_.tax(child).rate);
+    return divide_by_worth(total, bidders, savings_->of_children(pool), rates);
   }
 
   Decision describe(ClientId id, const Bidder& bidder, Units part) const {
@@ -128,6 +172,7 @@ class Planner {
 
   const ClientTree& tree_;
   const Levels levels_;
+  std::optional<SavingsByNode> savings_;
   Plan plan_;
 };
 
@@ -163,6 +208,13 @@ const Decision* Plan::find(ClientId client) const {
 
 Plan targets(const ClientTree& tree, Units total, std::span<const Holding> holdings) {
   return Planner(tree, holdings).run(total);
+}
+
+Plan targets_by_worth(const ClientTree& tree, Units total, std::span<const Holding> holdings,
+                      std::span<const Worth> worths) {
+  Planner planner(tree, holdings);
+  planner.use_worth(worths);
+  return planner.run(total);
 }
 
 std::optional<ClientId> victim_for(const ClientTree& tree, std::span<const Holding> holdings,

@@ -77,8 +77,8 @@ class CostCurve {
 
   static constexpr std::size_t kTaxSteps = 8;  // of the progressive tax
 
+  u64 count_ = 0;
   std::array<Bracket, std::max(kAges, kTaxSteps) + 1> brackets_;
-  std::size_t count_ = 0;
 };
 
 // What a client pays for each unit that it holds, rho = shares / cost: the higher, the more it is entitled to

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures what memory's parts cost: run it as `./run bench memory [--json FILE] [--rows a,b]`.
+
+Each row is one benchmark of one of this folder's programs, in CPU time of its own, the median of several runs:
+other work on the machine weighs little.
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import harness  # noqa: E402
+
+# figure: program, benchmark, unit
+ROWS = {
+    "targets_50": ("memory_policy_bench", "targets_for/flat/50", "ms"),
+    "targets_10000": ("memory_policy_bench", "targets_for/flat/10000", "ms"),
+    "targets_10000_progressive": ("memory_policy_bench", "targets_for/progressive/10000", "ms"),
+    "targets_10000_by_time": ("memory_policy_bench", "targets_for/by_time/10000", "ms"),
+    "targets_10000_pools": ("memory_policy_bench", "targets_for/pools_of_100/10000", "ms"),
+}
+SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+def measure(program, benchmarks, repeat):
+    """{benchmark: seconds of CPU time} of one program."""
+    names = "|".join(f"^{name}$" for name in benchmarks)
+    output = subprocess.run([harness.BUILD / "bin" / program, f"--benchmark_filter={names}", "--benchmark_format=json",
+                             f"--benchmark_repetitions={repeat}", "--benchmark_report_aggregates_only=true"],
+                            check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return {entry["run_name"]: entry["cpu_time"] * SECONDS[entry["time_unit"]]
+            for entry in json.loads(output)["benchmarks"] if entry["aggregate_name"] == "median"}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run bench memory", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--peer", choices=["none"], default="none", help="there is none to compare with")
+    parser.add_argument("--rows", default="", help="names with commas between; default: all")
+    parser.add_argument("--repeat", type=int, default=5, help="medians of so many runs")
+    arguments = parser.parse_args()
+    wanted = [row for row in arguments.rows.split(",") if row] or list(ROWS)
+    unknown = [row for row in wanted if row not in ROWS]
+    if unknown:
+        parser.error(f"there is no row {unknown[0]}: there are {', '.join(ROWS)}")
+    programs = sorted({ROWS[row][0] for row in wanted})
+    subprocess.run(["ninja", "-C", harness.BUILD] + programs, check=True, stdout=subprocess.DEVNULL)
+    found = {program: measure(program, [ROWS[row][1] for row in wanted if ROWS[row][0] == program], arguments.repeat)
+             for program in programs}
+    goals = json.loads((pathlib.Path(__file__).parent / "goals.json").read_text())
+    figures = []
+    for row in wanted:
+        program, benchmark, unit = ROWS[row]
+        figures.append(harness.figure(row, found[program][benchmark] / SECONDS[unit], unit, None, goals))
+    lines = [[one["name"], f"{one['value']:.3g}", one["unit"], one["goal"] or ""] for one in figures]
+    print(harness.table(["row", "ours", "", "goal"], lines))
+    return harness.report(figures, arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/memory/explain.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cloister::policy::memory {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr Units kMiBs(u64 count) { return {count * 256}; }
+
+TEST(Explain, TellsTheNumbersThatLedToATarget) {
+  ClientTree tree({TaxKind::kFlat, Fraction::percent(75)});
+  const ClientId idle = tree.add_client(kRoot, "idle", kMiBs(256), {}).take();
+  const ClientId busy = tree.add_client(kRoot, "busy", kMiBs(256), {}).take();
+  const Holding holdings[] = {{idle, kMiBs(164), Activity::of(Fraction::ratio(60, 256))},
+                              {busy, kMiBs(164), Activity::of(Fraction::ratio(230, 256))}};
+  const Plan plan = targets(tree, kMiBs(328), holdings);
+  EXPECT_THAT(explain(tree, *plan.find(idle)),
+              AllOf(HasSubstr("idle holds 164.0 MiB of 256.0 MiB, and its target is 101.6 MiB"),
+                    HasSubstr("512 of the 1024 shares that divide 328.0 MiB of the host"),
+                    HasSubstr("uses about 60.0 MiB (23.4 % of its size)"),
+                    HasSubstr("taxed at up to 75.0 % (flat): an idle page costs up to 4.0 times a used one"),
+                    HasSubstr("2.3 shares a MiB"), HasSubstr("62.4 MiB are to be given back")));
+  EXPECT_THAT(explain(tree, *plan.find(busy)), HasSubstr("62.4 MiB more are granted at once"));
+  EXPECT_EQ(reason_in_short(*plan.find(idle)), "its price");
+}
+
+TEST(Explain, TellsWhatBoundsATarget) {
+  ClientTree tree;
+  Settings reserved;
+  reserved.min = kMiBs(150);
+  const ClientId vm = tree.add_client(kRoot, "vm", kMiBs(256), reserved).take();
+  ASSERT_TRUE(tree.add_client(kRoot, "other", kMiBs(256), {}).ok());
+  const Holding holdings[] = {{vm, kMiBs(150), Activity::of(Fraction::percent(1))}};
+  const auto told = [&](u64 total) {
+    const Plan plan = targets(tree, kMiBs(total), holdings);
+    return explain(tree, *plan.find(vm));
+  };
+  EXPECT_THAT(told(200), HasSubstr("its minimum of 150.0 MiB is reserved and never taken"));
+  EXPECT_THAT(told(513), HasSubstr("enough for everybody"));
+  EXPECT_THAT(told(200), HasSubstr("Nothing moves."));
+}
+
+TEST(Explain, TellsWhatAHostStateMeans) {
+  const auto thresholds = Thresholds::of(ThresholdKind::kFixed, {25'600});
+  EXPECT_THAT(
+      explain(HostState::kLow, thresholds, {256}),
+      AllOf(HasSubstr("state low: 1.0 MiB are free (high 6.0 MiB, soft 4.0 MiB, hard 2.0 MiB, low 1.0 MiB)"),
+            HasSubstr("compression, swap; machines above their target stand still")));
+  EXPECT_THAT(explain(HostState::kHigh, thresholds, {25'600}), HasSubstr("zero, sharing.\n"));
+}
+
+}  // namespace
+}  // namespace cloister::policy::memory
