@@ -90,8 +90,9 @@ Result<void> write_stats(const std::string& path, Machine& machine, const machin
 ExitStatus status_of(End end) {
   switch (end) {
     case End::kPowerOff:
-    case End::kReboot:
       return kPoweredOff;
+    case End::kReboot:
+      return kRebooted;
     case End::kFailure:
     case End::kHalted:
       return kGuestFailed;

@@ -164,6 +164,13 @@ Result<void> set_engine(MachineConfig& config, std::string_view text) {
   return {};
 }
 
+Result<void> set_on_reboot(MachineConfig& config, std::string_view text) {
+  if (text != "restart" && text != "stop")
+    return error("on-reboot '{}' is not known; choose restart or stop", text);
+  config.on_reboot = text == "restart" ? machine::OnReboot::kRestart : machine::OnReboot::kStop;
+  return {};
+}
+
 Result<void> set_deterministic(MachineConfig& config, std::string_view text) {
   config.deterministic = TRY(parse_number("deterministic seed", text, 0, ~u64{0}));
   return {};
@@ -189,6 +196,8 @@ constexpr Option kOptions[] = {
      set_console},
     {"engine", "jit|interp", "translate what runs often, or only interpret; default jit", false, nullptr,
      set_engine},
+    {"on-reboot", "restart|stop", "what a reboot of the guest does; default restart", false, nullptr,
+     set_on_reboot},
     {"deterministic", "SEED", "one thread, a virtual clock: two runs with one seed are the same", false,
      nullptr, set_deterministic},
 };

@@ -85,6 +85,7 @@ TEST(Config, DisksSharesAndNetworksRefuseWhatTheyDoNotKnow) {
               HasSubstr("forward 'tcp:2222:22' is not understood"));
   EXPECT_THAT(refusal("net = \"user,forward=tcp::70000:22\""), HasSubstr("'70000'"));
   EXPECT_THAT(refusal("console = \"vga\""), HasSubstr("choose uart or virtio"));
+  EXPECT_THAT(refusal("on-reboot = \"sleep\""), HasSubstr("choose restart or stop"));
 }
 
 }  // namespace

@@ -8,7 +8,9 @@
 
 #include "base/check.h"
 #include "base/os/clock.h"
+#include "base/os/host_memory.h"
 #include "base/os/thread.h"
+#include "base/size.h"
 #include "machine/board.h"
 #include "machine/run_deterministic.h"
 #include "machine/run_parallel.h"
@@ -59,6 +61,17 @@ bool restarts(PowerEvent event, OnReboot on_reboot) {
          (event == PowerEvent::kReboot || event == PowerEvent::kFailureReboot);
 }
 
+// A guest's kernel describes each page in 64 bytes before its first program runs. Bound: at 16 times the
+// host's memory that alone would be a quarter of it.
+constexpr u64 kMostOvercommit = 16;
+
+Result<void> check_against_host(Bytes memory) {
+  const Bytes most{os::host_memory().raw * kMostOvercommit / kGiB * kGiB};
+  if (memory <= most) return {};
+  return error("a memory of {} is more than {} times this host's: ask for {} at most", format_size(memory),
+               kMostOvercommit, format_size(most));
+}
+
 }  // namespace
 
 struct Machine::State {
@@ -103,6 +116,7 @@ Machine::Machine(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Machine::~Machine() = default;
 
 Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, device::ConsoleSink& console) {
+  TRY(check_against_host(config.memory));
   auto state = std::make_unique<State>(config);
   state->board = TRY(Board::create(config, console, state->clock()));
   return std::unique_ptr<Machine>(new Machine(std::move(state)));

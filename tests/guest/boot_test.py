@@ -54,6 +54,12 @@ class Boot(support.GuestCase):
         guest.send("poweroff -f\n")
         self.assertEqual(guest.wait(60), 0)
 
+    @unittest.skipIf(support.ENGINE == "qemu", "the peer has an exit status of its own")
+    def test_a_panic_ends_the_machine_where_a_reboot_is_to_stop_it(self):
+        guest = self.boot(append="panic=-1", **{"on-reboot": "stop"})
+        guest.send("echo c > /proc/sysrq-trigger\n")
+        self.assertEqual(guest.wait(support.BOOT), 4)
+
     @unittest.skipIf(support.ENGINE == "qemu", "the peer has no such console")
     def test_the_virtio_console_serves_as_well(self):
         guest = support.harness.Guest(support.ENGINE, kernel=self.image / "Image", initrd=self.ramdisk(), memory="256MiB",

@@ -89,6 +89,9 @@ class Refusal(support.GuestCase):
     def test_more_memory_than_addresses(self):
         self.refused("memory", memory="9999999TiB")
 
+    def test_far_more_memory_than_the_host_has(self):
+        self.refused("memory of 2048 TiB", "16 times", memory="2048TiB")
+
     def test_no_hart(self):
         self.refused("cpus", "0", "64", cpus=0)
 

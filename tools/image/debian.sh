@@ -11,7 +11,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/archive.sh"
 
-readonly include=gcc,libc6-dev,python3-minimal,redis-server,stress-ng
+readonly include=gcc,libc6-dev,python3,redis-server,stress-ng
 cache=${1:?usage: debian.sh CACHE [--refresh]}
 [[ $# == 1 || $2 == --refresh ]] || archive_fail "unknown flag $2: debian.sh knows --refresh"
 
