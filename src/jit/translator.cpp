@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jit/translator.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "hart/core.h"
@@ -27,11 +28,14 @@ bool read_page(hart::Core& core, Gpn page, PageCopy& copy) {
   return true;
 }
 
-bool is_unchanged(const PageCopy& page, u16 offset, const std::vector<std::byte>& bytes) {
-  return std::memcmp(page.data() + offset, bytes.data(), bytes.size()) == 0;
-}
-
 }  // namespace
+
+const void* Translator::Region::entry(u64 offset) const {
+  for (const x64::Code::Entry& each : code.entries) {
+    if (each.offset == offset) return each.code;
+  }
+  return nullptr;
+}
 
 Result<std::unique_ptr<Translator>> Translator::create(const TranslatorOptions& options) {
   auto cache = TRY(CodeCache::create(options.code_cache));
@@ -47,39 +51,85 @@ Translator::Translator(const TranslatorOptions& options, std::unique_ptr<CodeCac
 void Translator::translate(hart::Core& core, hart::Block& block) {
   if (block.straddles()) return;
   const u64 address = block.address;
-  if (Translation* known = find_valid(core, address)) {
-    block.translated = known->code.entry;
+  if (const void* known = find_valid(core, address)) {
+    block.translated = known;
     return;
   }
   const u64 clears = statistics_.clears;
-  Translation* made = make(core, address);
-  if (made != nullptr && clears == statistics_.clears) block.translated = made->code.entry;
+  const void* made = make(core, address);
+  if (clears == statistics_.clears) block.translated = made;
 }
 
-// The translation that begins at `address`, if its guest code is what it was; else it is forgotten.
-Translator::Translation* Translator::find_valid(hart::Core& core, u64 address) {
-  const auto found = translations_.find(address);
-  if (found == translations_.end()) return nullptr;
-  Translation& translation = found->second;
-  if (*translation.code.epoch == core.state.epoch) return &translation;
-  PageCopy page;
-  bool same = read_page(core, gpn_of({address}), page);
-  for (const Span& span : translation.made_of) same = same && is_unchanged(page, span.offset, span.bytes);
-  if (same) {
-    *translation.code.epoch = core.state.epoch;
-    return &translation;
+// -- Validity ---------------------------------------------------------------------------------------------
+
+// The code for the block at `address`, if its guest code is what it was; else it is forgotten.
+const void* Translator::find_valid(hart::Core& core, u64 address) {
+  const auto found = places_.find(address);
+  if (found == places_.end()) return nullptr;
+  const Place place = found->second;
+  return validate(core, *place.region) ? place.code : nullptr;
+}
+
+// The same for the region with this header, left at `pc`. One that was dropped before has no owner.
+const void* Translator::find_valid(hart::Core& core, x64::Header* header, u64 pc) {
+  auto* region = static_cast<Region*>(header->owner);
+  if (region == nullptr || !validate(core, *region)) return nullptr;
+  return region->entry(pc & kPageMask);
+}
+
+// Whether the region is right in the present epoch. Drops it when it is not.
+bool Translator::validate(hart::Core& core, Region& region) {
+  const u32 epoch = core.state.epoch;
+  if (region.code.header->epoch == epoch) return true;
+  const auto frame = core.memory.frame(core.holder, region.page, memory::Access::kRead);
+  bool same = frame.has_value();
+  const std::byte* bytes = region.bytes.data();
+  for (const Region::Span& span : region.spans) {
+    const std::size_t size = span.end - span.begin;
+    same = same && std::memcmp(frame->host + span.begin, bytes, size) == 0;
+    bytes += size;
   }
-  ++statistics_.changed;
-  *translation.code.epoch =
-      ~core.state.epoch;  // its code stays where slots may lead to it, and leaves at once
-  translations_.erase(found);
-  return nullptr;
+  if (same) {
+    region.code.header->epoch = epoch;
+  } else {
+    drop(core, region);
+  }
+  return same;
 }
 
-Translator::Translation* Translator::make(hart::Core& core, u64 address) {
+// The code stays where slots may lead to it, and leaves at once: epochs have 32 bits, so none is kNever.
+void Translator::drop(hart::Core& core, Region& region) {
+  constexpr u64 kNever = ~u64{0};
+  ++statistics_.changed;
+  region.code.header->epoch = kNever;
+  region.code.header->owner = nullptr;
+  for (const x64::Code::Entry& entry : region.code.entries) {
+    const u64 address = region.page.address().raw + entry.offset;
+    const auto found = places_.find(address);
+    if (found == places_.end() || found->second.region != &region) continue;
+    places_.erase(found);
+    hart::Block* block = core.blocks.find(address);
+    if (block == nullptr || block->translated != entry.code) continue;
+    block->translated = nullptr;
+    block->heat = 0;
+  }
+  const std::size_t index = region.index;
+  std::swap(regions_[index], regions_.back());
+  regions_[index]->index = index;
+  regions_.pop_back();
+}
+
+// -- Making -----------------------------------------------------------------------------------------------
+
+const void* Translator::make(hart::Core& core, u64 address) {
   PageCopy page;
   if (!read_page(core, gpn_of({address}), page)) return nullptr;
-  ir::Region region = ir::build(page, static_cast<u16>(address & kPageMask), {});
+  // What was never executed would only take room and time, and what has code already is reached by a slot.
+  const u64 base = address & ~kPageMask;
+  const auto wanted = [&](u16 offset) {
+    return core.blocks.find(base + offset) != nullptr && !places_.contains(base + offset);
+  };
+  ir::Region region = ir::build(page, static_cast<u16>(address & kPageMask), {}, wanted);
   if (region.blocks.front().steps.empty()) return nullptr;
   passes::find_constants(region);
   passes::find_dead(region);
@@ -90,21 +140,53 @@ Translator::Translation* Translator::make(hart::Core& core, u64 address) {
     code = x64::compile(region, *cache_, thunks_);
   }
   if (!code) return nullptr;
-  *code->epoch = core.state.epoch;
-  Translation translation{std::move(*code), {}};
+  Region& made = *regions_.emplace_back(std::make_unique<Region>());
+  made.code = std::move(*code);
+  made.page = gpn_of({address});
+  made.index = regions_.size() - 1;
+  note_sources(made, region, page);
+  publish(core, made);
+  return made.code.entries.front().code;
+}
+
+// The blocks' bytes, each once.
+void Translator::note_sources(Region& region, const ir::Region& made_of, std::span<const std::byte> page) {
   ++statistics_.regions;
-  statistics_.bytes += translation.code.size;
-  for (const ir::Block& block : region.blocks) {
+  statistics_.bytes += region.code.size;
+  std::vector<Region::Span>& spans = region.spans;
+  for (const ir::Block& block : made_of.blocks) {
     statistics_.steps += block.steps.size();
-    translation.made_of.push_back({block.begin, {page.begin() + block.begin, page.begin() + block.end}});
+    spans.push_back({block.begin, block.end});
   }
-  return &translations_.insert_or_assign(address, std::move(translation)).first->second;
+  std::sort(spans.begin(), spans.end(), [](auto a, auto b) { return a.begin < b.begin; });
+  std::size_t last = 0;
+  for (const Region::Span& span : spans) {
+    if (span.begin > spans[last].end) {
+      spans[++last] = span;
+    } else {
+      spans[last].end = std::max(spans[last].end, span.end);
+    }
+  }
+  spans.resize(last + 1);
+  for (const Region::Span& span : spans)
+    region.bytes.insert(region.bytes.end(), page.begin() + span.begin, page.begin() + span.end);
+}
+
+// From now on blocks and slots lead there.
+void Translator::publish(hart::Core& core, Region& region) {
+  *region.code.header = {core.state.epoch, &region};
+  for (const x64::Code::Entry& entry : region.code.entries) {
+    const u64 address = region.page.address().raw + entry.offset;
+    if (!places_.try_emplace(address, Place{&region, entry.code}).second) continue;
+    if (hart::Block* block = core.blocks.find(address)) block->translated = entry.code;
+  }
 }
 
 // All code goes, and with it all that leads there: blocks, jump entries and slots.
 void Translator::clear(hart::Core& core) {
   ++statistics_.clears;
-  translations_.clear();
+  places_.clear();
+  regions_.clear();
   open_slot_ = 0;
   cache_->clear(kept_);
   hart::drop_blocks(core);
@@ -116,21 +198,26 @@ void Translator::link(const void* code) {
   open_slot_ = 0;
 }
 
+// -- Running ----------------------------------------------------------------------------------------------
+
 Translator::Outcome Translator::execute(hart::Core& core, hart::Block& block) {
   hart::State& s = core.state;
-  const Translation* translation = find_valid(core, block.address);
-  if (translation == nullptr || translation->code.entry != block.translated) {
-    block.translated = nullptr;
-    block.heat = 0;
-    return Outcome::kInterpret;
-  }
-  if (open_slot_ != 0 && open_pc_ == s.pc) link(block.translated);
+  const u64 pc = s.pc;
+  if (open_slot_ != 0 && open_pc_ == pc) link(block.translated);
   open_slot_ = 0;
-  s.page = s.pc & ~kPageMask;
-  const u64 exit = thunks_.enter(&s, block.translated);
-  if (exit == x64::kExitInterpret) return Outcome::kInterpret;
-  if (exit != x64::kExitPlain) {
-    open_slot_ = exit;
+  s.page = pc & ~kPageMask;
+  x64::Exit exit = thunks_.enter(&s, block.translated);
+  while (exit.kind == x64::kExitStale) {
+    const void* code = find_valid(core, reinterpret_cast<x64::Header*>(exit.place), s.pc);
+    if (code == nullptr) {
+      if (s.pc == pc) block.translated = nullptr;
+      return Outcome::kInterpret;
+    }
+    exit = thunks_.enter(&s, code);
+  }
+  if (exit.kind == x64::kExitInterpret) return Outcome::kInterpret;
+  if (exit.kind == x64::kExitSlot) {
+    open_slot_ = exit.place;
     open_pc_ = s.pc;
   }
   return Outcome::kLeft;

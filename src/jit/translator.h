@@ -2,12 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
 #include "hart/translator.h"
 #include "jit/code_cache.h"
+#include "jit/ir/region.h"
 #include "jit/x64/compiler.h"
 
 namespace cloister::jit {
@@ -27,12 +29,12 @@ struct TranslatorStatistics {
   u64 changed = 0;  // regions whose guest code had changed
 };
 
-// A hart's translations: regions of guest code as machine code, by the guest-physical address where they are
-// entered.
+// A hart's translations: regions of guest code as machine code, by the guest-physical addresses of their
+// blocks.
 //
-// Code that changed. Stores are not watched. Each region's entry compares the hart's epoch, which a fence.i
-// counts up, with its own; a region of an older one is left at once, and execute() compares the guest's bytes
-// before the code runs again.
+// Code that changed. Stores are not watched. Each way into a region compares the hart's epoch, which a
+// fence.i counts up, with the region's own; a region of an older one is left at once, and execute() compares
+// the guest's bytes before the code runs again.
 class Translator final : public hart::Translator {
  public:
   static Result<std::unique_ptr<Translator>> create(const TranslatorOptions& options);
@@ -44,19 +46,33 @@ class Translator final : public hart::Translator {
   const TranslatorStatistics& statistics() const { return statistics_; }
 
  private:
-  // Guest bytes that a region was made of.
-  struct Span {
-    u16 offset = 0;  // in the page
-    std::vector<std::byte> bytes;
-  };
-  struct Translation {
+  // Guest code and the machine code made of it. Found again by its Header.
+  struct Region {
     x64::Code code;
-    std::vector<Span> made_of;
+    Gpn page;
+    std::size_t index = 0;  // in regions_
+    struct Span {
+      u16 begin;
+      u16 end;
+    };
+    std::vector<Span> spans;       // what the code was made of, offsets in the page
+    std::vector<std::byte> bytes;  // of the spans, one behind the other
+
+    const void* entry(u64 offset) const;  // nullptr when no block begins there
+  };
+  struct Place {
+    Region* region;
+    const void* code;
   };
 
   Translator(const TranslatorOptions& options, std::unique_ptr<CodeCache> cache);
-  Translation* find_valid(hart::Core& core, u64 address);
-  Translation* make(hart::Core& core, u64 address);
+  const void* find_valid(hart::Core& core, u64 address);
+  const void* find_valid(hart::Core& core, x64::Header* header, u64 pc);
+  bool validate(hart::Core& core, Region& region);
+  void drop(hart::Core& core, Region& region);
+  const void* make(hart::Core& core, u64 address);
+  void note_sources(Region& region, const ir::Region& made_of, std::span<const std::byte> page);
+  void publish(hart::Core& core, Region& region);
   void clear(hart::Core& core);
   void link(const void* code);
 
@@ -64,7 +80,8 @@ class Translator final : public hart::Translator {
   std::unique_ptr<CodeCache> cache_;
   const x64::Thunks thunks_;
   const std::size_t kept_;  // bytes of the thunks
-  std::unordered_map<u64, Translation> translations_;
+  std::vector<std::unique_ptr<Region>> regions_;
+  std::unordered_map<u64, Place> places_;
   // The slot of the last jump that led nowhere, and where in which page it wants to go.
   u64 open_slot_ = 0;
   u64 open_pc_ = 0;

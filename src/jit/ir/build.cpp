@@ -18,10 +18,11 @@ using isa::Op;
 
 class Builder {
  public:
-  Builder(std::span<const std::byte, kPageSize> page, const Limits& limits) : page_(page), limits_(limits) {}
+  Builder(std::span<const std::byte, kPageSize> page, const Limits& limits, const Wanted& wanted)
+      : page_(page), limits_(limits), wanted_(wanted) {}
 
   Region build(u16 offset) {
-    block_at(offset);
+    add_block(offset);
     for (std::size_t i = 0; i < region_.blocks.size(); ++i) connect(static_cast<i32>(i));
     weigh();
     return std::move(region_);
@@ -35,7 +36,11 @@ class Builder {
       if (region_.blocks[i].begin == offset) return static_cast<i32>(i);
     }
     if (region_.blocks.size() >= limits_.blocks || steps_ >= limits_.steps) return kLeaves;
-    region_.blocks.push_back(read_block(static_cast<u16>(offset)));
+    return wanted_(static_cast<u16>(offset)) ? add_block(static_cast<u16>(offset)) : kLeaves;
+  }
+
+  i32 add_block(u16 offset) {
+    region_.blocks.push_back(read_block(offset));
     steps_ += static_cast<u32>(region_.blocks.back().steps.size());
     return static_cast<i32>(region_.blocks.size() - 1);
   }
@@ -100,14 +105,16 @@ class Builder {
 
   std::span<const std::byte, kPageSize> page_;
   const Limits limits_;
+  const Wanted& wanted_;
   Region region_;
   u32 steps_ = 0;
 };
 
 }  // namespace
 
-Region build(std::span<const std::byte, kPageSize> page, u16 offset, const Limits& limits) {
-  return Builder(page, limits).build(offset);
+Region build(std::span<const std::byte, kPageSize> page, u16 offset, const Limits& limits,
+             const Wanted& wanted) {
+  return Builder(page, limits, wanted).build(offset);
 }
 
 }  // namespace cloister::jit::ir

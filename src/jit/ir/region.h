@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -83,9 +84,13 @@ struct Limits {
   u32 block_steps = 64;  // as the interpreter's blocks, so that both stop at the same places
 };
 
+// Whether the block that begins at this offset of the page is worth its place in a region.
+using Wanted = std::function<bool(u16)>;
+
 // The region that begins at `offset` of a page of guest code: along both ways of branches and along jumps, as
-// far as the page and the limits reach. Its first block has no steps if the first instruction is
-// not in the page as a whole.
-Region build(std::span<const std::byte, kPageSize> page, u16 offset, const Limits& limits);
+// far as the page and the limits reach, over blocks that are wanted. Its first block has no steps if the
+// first instruction is not in the page as a whole.
+Region build(std::span<const std::byte, kPageSize> page, u16 offset, const Limits& limits,
+             const Wanted& wanted);
 
 }  // namespace cloister::jit::ir

@@ -219,8 +219,7 @@ void RegionCode::slow_load(Here here, const Label& slow, const Label& back) {
     a_.mov(x86::rdx, x86::ptr(x86::rsp));
     a_.add(x86::rsp, 16);
     a_.test(x86::eax, x86::eax);
-    a_.mov(x86::eax, kExitPlain);
-    a_.jz(asmjit::imm(thunks_.leave_called));
+    a_.jz(asmjit::imm(thunks_.resume));
     a_.call(reload_all_);
     a_.sub(x86::rsp, 16);
     a_.mov(x86::ptr(x86::rsp), x86::rdx);
@@ -245,8 +244,7 @@ void RegionCode::slow_store(Here here, const Label& slow, const Label& back) {
     }
     a_.call(asmjit::imm(store_for_code));
     a_.test(x86::eax, x86::eax);
-    a_.mov(x86::eax, kExitPlain);
-    a_.jz(asmjit::imm(thunks_.leave_called));
+    a_.jz(asmjit::imm(thunks_.resume));
     a_.call(reload_all_);
     a_.jmp(back);
   });

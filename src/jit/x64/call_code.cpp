@@ -51,8 +51,7 @@ void RegionCode::call_handler(const Here& here) {
   a_.mov(state_at(offsetof(hart::State, stepped), 1), 0);
   a_.call(asmjit::imm(where.uop.run));
   a_.cmp(state_at(offsetof(hart::State, stepped), 1), 0);
-  a_.mov(x86::eax, kExitPlain);
-  a_.je(asmjit::imm(thunks_.leave_called));
+  a_.je(asmjit::imm(thunks_.resume));
   a_.call(reload_all_);
   boxed_ = 0;
 }
@@ -61,8 +60,7 @@ void RegionCode::call_handler(const Here& here) {
 void RegionCode::call_last_handler(const Here& here) {
   prepare_call(site(here), here);
   a_.call(asmjit::imm(run_last));
-  a_.mov(x86::eax, kExitPlain);
-  a_.jmp(asmjit::imm(thunks_.leave_called));
+  a_.jmp(asmjit::imm(thunks_.resume));
 }
 
 }  // namespace cloister::jit::x64

@@ -11,17 +11,24 @@
 
 namespace cloister::jit::x64 {
 
-// What enter() of the thunks brings back in rax, beside State::pc.
+// Why enter() of the thunks came back, beside State::pc: rax and rdx.
+struct Exit {
+  u64 kind;
+  u64 place;
+};
 inline constexpr u64 kExitPlain = 0;      // go on at pc
 inline constexpr u64 kExitInterpret = 1;  // the block at pc cannot run translated now: interpret it
-// Anything else: the address of the slot that a jump went through which leads nowhere yet. Writing the entry
-// of the code for pc there makes the jump direct.
+inline constexpr u64 kExitStale = 2;      // pc's region is of another epoch; `place` is its Header
+// A jump went through a slot, `place`, that leads nowhere yet. Writing the entry of the code for pc there
+// makes the jump direct.
+inline constexpr u64 kExitSlot = 3;
 
 // The few routines that all translated code shares, at the beginning of the code cache.
 struct Thunks {
-  u64 (*enter)(hart::State* state, const void* code) = nullptr;
-  const void* leave = nullptr;         // stores the countdown, goes back to enter()'s caller
-  const void* leave_called = nullptr;  // after a call into the host, which has the countdown stored
+  Exit (*enter)(hart::State* state, const void* code) = nullptr;
+  const void* leave = nullptr;  // stores the countdown, goes back to enter()'s caller
+  const void* resume =
+      nullptr;  // after a call into the host that changed pc: on there, or back to the caller
 };
 Thunks make_thunks(CodeCache& cache);
 
@@ -31,10 +38,20 @@ struct CallSite {
   hart::Uop stop;  // its handler returns; or the Links of a block's last uop
 };
 
-// Machine code of a region.
+// The data of a region that its code looks at.
+struct Header {
+  u64 epoch;    // the State::epoch for which the code is right; another one leaves at once
+  void* owner;  // whoever asked for the code; it may put itself here
+};
+
+// Machine code of a region. It can be entered at each of its blocks that has steps.
 struct Code {
-  const std::byte* entry = nullptr;
-  u32* epoch = nullptr;  // writable: the State::epoch for which the code is right; another one leaves at once
+  struct Entry {
+    u16 offset;  // in the page
+    const std::byte* code;
+  };
+  std::vector<Entry> entries;  // the region's first block first
+  Header* header = nullptr;    // where it may be written
   std::size_t size = 0;
   std::unique_ptr<CallSite[]> sites;
 };

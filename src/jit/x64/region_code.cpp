@@ -58,9 +58,11 @@ std::optional<Code> RegionCode::emit(CodeCache& cache) {
   }
   spill_all_ = a_.newLabel();
   reload_all_ = a_.newLabel();
-  emit_entry();
+  load_homes_ = a_.newLabel();
+  header_ = a_.newLabel();
   for (u32 i = 0; i < region_.blocks.size(); ++i) emit_block(i);
   for (std::size_t i = 0; i < later_.size(); ++i) run_later(i);
+  emit_entries();
   emit_shared();
   emit_slots();
   return finish(cache);
@@ -121,29 +123,21 @@ void RegionCode::reload(u64 registers) {
   }
 }
 
-// All homed registers but those that the first block writes before it reads them or anything can leave it.
-u64 RegionCode::entry_loads() const {
-  u64 loads = homes_.homed();
-  u64 read = 0;
-  for (const ir::Step& step : region_.blocks.front().steps) {
-    if (passes::can_leave(step)) break;
-    if (step.dead) continue;
-    const passes::Effects effect = passes::effects(step);
-    read |= effect.reads;
-    loads &= ~(effect.writes & ~read);
+// Each block may be entered: what jumps into the middle of a region would else need a region of its own,
+// which repeats the rest of this one.
+void RegionCode::emit_entries() {
+  for (u32 i = 0; i < region_.blocks.size(); ++i) {
+    if (!region_.blocks[i].steps.empty()) emit_entry(i);
   }
-  // The block's stop check comes before its first step, and may be reached again by a jump back.
-  return region_.blocks.size() == 1 && written_[0] == 0 ? loads : homes_.homed();
 }
 
-void RegionCode::emit_entry() {
-  header_ = a_.newLabel();
-  entry_ = a_.newLabel();
-  a_.bind(entry_);
-  const Label interpret = a_.newLabel();
+void RegionCode::emit_entry(u32 index) {
+  entrances_.push_back({a_.newLabel(), index});
+  a_.bind(entrances_.back().label);
+  const Label stale = a_.newLabel(), interpret = a_.newLabel();
   a_.mov(x86::eax, state_at(offsetof(hart::State, epoch), 4));
   a_.cmp(x86::eax, x86::dword_ptr(header_));
-  a_.jne(interpret);
+  a_.jne(stale);
   if (region_.uses_float) {
     // Rounding to the nearest with ties away (frm 4) and illegal modes are beyond the host's unit.
     a_.cmp(state_at(offsetof(hart::State, fs), 1), 0);
@@ -151,13 +145,19 @@ void RegionCode::emit_entry() {
     a_.cmp(state_at(offsetof(hart::State, frm), 1), 3);
     a_.ja(interpret);
   }
-  reload(entry_loads());
-  later_.push_back([this, interpret] {
+  a_.call(load_homes_);
+  a_.jmp(block_labels_[index]);
+  if (region_.uses_float) {
     a_.bind(interpret);
-    set_pc(region_.blocks.front().begin);
+    set_pc(region_.blocks[index].begin);
     a_.mov(x86::eax, kExitInterpret);
     a_.jmp(asmjit::imm(thunks_.leave));
-  });
+  }
+  a_.bind(stale);
+  set_pc(region_.blocks[index].begin);
+  a_.lea(x86::rdx, x86::ptr(header_));
+  a_.mov(x86::eax, kExitStale);
+  a_.jmp(asmjit::imm(thunks_.leave));
 }
 
 void RegionCode::set_pc(i64 page_offset) {
@@ -246,6 +246,7 @@ void RegionCode::emit_shared() {
   a_.ret();
   a_.bind(reload_all_);
   a_.mov(kCountdown, state_at(offsetof(hart::State, countdown)));
+  a_.bind(load_homes_);
   reload(homes_.homed());
   a_.ret();
 }
@@ -254,13 +255,14 @@ void RegionCode::emit_slots() {
   for (const Slot& slot : slots_) {
     a_.bind(slot.stub);
     set_pc(slot.offset);
-    a_.lea(x86::rax, x86::ptr(slot.pointer));
+    a_.lea(x86::rdx, x86::ptr(slot.pointer));
+    a_.mov(x86::eax, kExitSlot);
     a_.jmp(asmjit::imm(thunks_.leave));
   }
   a_.align(asmjit::AlignMode::kData, 64);
   a_.bind(header_);
-  const u64 no_epoch = 0;
-  a_.embed(&no_epoch, sizeof(no_epoch));
+  const Header header{};
+  a_.embed(&header, sizeof(header));
   for (const Slot& slot : slots_) {
     a_.bind(slot.pointer);
     a_.embedUInt64(0);
@@ -281,8 +283,10 @@ std::optional<Code> RegionCode::finish(CodeCache& cache) {
     std::memcpy(place.write.data() + holder_.labelOffset(slot.pointer), &stub, sizeof(stub));
   }
   Code code;
-  code.entry = place.run + holder_.labelOffset(entry_);
-  code.epoch = reinterpret_cast<u32*>(place.write.data() + holder_.labelOffset(header_));
+  for (const Entrance& way : entrances_)
+    code.entries.push_back(
+        {region_.blocks[way.block_index].begin, place.run + holder_.labelOffset(way.label)});
+  code.header = reinterpret_cast<Header*>(place.write.data() + holder_.labelOffset(header_));
   code.size = size;
   code.sites = std::move(sites_);
   return code;

@@ -35,6 +35,12 @@ class RegionCode final : private asmjit::ErrorHandler {
   // Code out of the straight path, emitted after it.
   using Later = std::function<void()>;
 
+  // A way into the region, and the way back out of it when it is of another epoch.
+  struct Entrance {
+    Label label;
+    u32 block_index;
+  };
+
   // A jump that may become direct: a pointer in the header that jmp goes through.
   struct Slot {
     Label pointer;
@@ -48,14 +54,14 @@ class RegionCode final : private asmjit::ErrorHandler {
   // region_code.cpp
   void run_later(std::size_t index);
   void find_written();
-  void emit_entry();
+  void emit_entries();
+  void emit_entry(u32 block_index);
   void emit_block(u32 index);
   void emit_steps(Here here);
   void emit_step(const Here& here);
   void emit_shared();
   void emit_slots();
   void check_stop(u32 block_index);
-  u64 entry_loads() const;
   void spill(u64 registers);
   void reload(u64 registers);
   u64 written_before(const Here& here) const;
@@ -127,7 +133,8 @@ class RegionCode final : private asmjit::ErrorHandler {
 
   std::vector<Label> block_labels_;
   std::vector<std::vector<Label>> second_copies_;  // by block and step; not valid: not asked for
-  Label header_, entry_, spill_all_, reload_all_;
+  Label header_, spill_all_, reload_all_, load_homes_;
+  std::vector<Entrance> entrances_;
   std::vector<Slot> slots_;
   std::vector<Later> later_;
   std::unique_ptr<CallSite[]> sites_;
