@@ -25,7 +25,7 @@ struct Core {
   Core(Hart& hart, u64 id, memory::GuestMemory& memory, Environment& environment, const HartOptions& options);
 
   State state;
-  CsrFile csr;
+  CsrFile& csr = state.csr;
   Mailbox mailbox;
   Tlb tlb;
   Walker walker;

@@ -46,7 +46,7 @@ inline void enter(State& s, Block* block, u64 pc) {
 inline void jump(State& s, u64 pc) {
 #if CLOISTER_TAIL_CALLS
   const JumpEntry& entry = jump_entry(s, pc);
-  if (entry.pc == pc && entry.tag == s.jump_tag && !must_stop(s)) [[likely]]
+  if (entry.pc == pc && entry.tag == s.jump_tag && entry.block->epoch == s.epoch && !must_stop(s)) [[likely]]
     return enter(s, entry.block, pc);
 #endif
   return leave(s, pc);
@@ -70,6 +70,9 @@ inline u64 next_pc(const Uop* u, u64 pc) { return pc + u->offset + u->length; }
 // returns then.
 void raise(State& s, const Uop* u, u64 pc, isa::Cause cause, u64 tval);
 void raise_illegal(State& s, const Uop* u, u64 pc);  // Precondition: u->imm holds the bits
+
+// What a CSR instruction does but for going on. False: a trap was taken.
+bool access_register(State& s, const Uop* u, u64 pc, CsrWrite write, u64 operand);
 
 // -- Memory -----------------------------------------------------------------------------------------------
 

@@ -23,12 +23,13 @@ void raise_illegal(State& s, const Uop* u, u64 pc) {
 
 namespace {
 
-// -- CSRs -------------------------------------------------------------------------------------------------
-
 bool names_x0(u8 rs1) { return rs1 == 0; }
 
-// False: a trap was taken. Not inlined, for the sake of the jump behind it.
-[[gnu::noinline]] bool access(State& s, const Uop* u, u64 pc, CsrWrite write, u64 operand) {
+}  // namespace
+
+// -- CSRs -------------------------------------------------------------------------------------------------
+
+[[gnu::noinline]] bool access_register(State& s, const Uop* u, u64 pc, CsrWrite write, u64 operand) {
   const u32 number = static_cast<u32>(u->imm) >> 20;
   u64 old = 0;
   if (!access_csr(*s.core, number, write, operand, old)) {
@@ -39,8 +40,10 @@ bool names_x0(u8 rs1) { return rs1 == 0; }
   return true;
 }
 
+namespace {
+
 inline void csr_instruction(State& s, const Uop* u, u64 pc, CsrWrite write, u64 operand) {
-  if (!access(s, u, pc, write, operand)) return;
+  if (!access_register(s, u, pc, write, operand)) return;
   return jump(s, next_pc(u, pc));
 }
 
@@ -48,14 +51,13 @@ inline void csr_instruction(State& s, const Uop* u, u64 pc, CsrWrite write, u64 
 
 void fence_translations(State& s, const Uop* u, u64 pc) {
   if (!s.supervisor) return raise_illegal(s, u, pc);
-  Tlb& tlb = s.core->tlb;
   s.reserved_size = 0;
   if (u->rs1 != 0) {
-    tlb.flush_page(s.x[u->rs1]);
+    s.core->tlb.flush_page(s.x[u->rs1]);
   } else if (u->rs2 != 0) {
-    tlb.flush_space(static_cast<u16>(s.x[u->rs2]));
+    fence_space(*s.core, static_cast<u16>(s.x[u->rs2]));
   } else {
-    tlb.flush_all();
+    fence_all(*s.core);
   }
   return jump(s, next_pc(u, pc));
 }

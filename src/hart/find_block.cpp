@@ -9,9 +9,9 @@
 // by decoding.
 //
 // Code that changed. RISC-V lets a hart execute old instructions until its next fence.i, so stores need not
-// be watched. A fence.i counts up the hart's epoch and empties the jump cache; links are followed only to
-// blocks of the present epoch. So every block comes by here before it runs again, where its bytes are
-// compared with memory's: equal, and it is of the present epoch; different, and it is decoded anew.
+// be watched. A fence.i counts up the hart's epoch; links and jump entries are followed only to blocks of the
+// present epoch. So every block comes by here before it runs again, where its bytes are compared with
+// memory's: equal, and it is of the present epoch; different, and it is decoded anew.
 //
 // An instruction that straddles two pages depends on both pages' translations and content: its bytes are put
 // together and compared each time that it is looked up here, and no link leads to it.
@@ -87,11 +87,14 @@ Block* find_straddling(Core& core, u64 pc, const Code& first, u32 low) {
   const auto second = locate_code(core, pc, 2);
   if (!second) return nullptr;
   const u32 bits = low | parcel(second->host) << 16;
+  core.tlb.note_jump(pc + 2);
   const u16 parcels[2] = {static_cast<u16>(low), static_cast<u16>(bits >> 16)};
   Block* block = core.blocks.find(first.address.raw);
-  if (block != nullptr && block->bytes == sizeof(parcels) && is_unchanged(*block, parcels)) return block;
+  if (block != nullptr && block->bytes == sizeof(parcels) && is_unchanged(*block, parcels)) {
+    block->epoch = core.state.epoch;
+    return block;
+  }
   if (block != nullptr) core.blocks.remove(block);
-  core.tlb.note_jump(pc + 2);
   return make(core, [&] { return decode_straddling(core.blocks, first.address, bits); });
 }
 
@@ -108,7 +111,7 @@ Block* find_block(Core& core) {
   State& s = core.state;
   const u64 pc = s.pc;
   JumpEntry& entry = jump_entry(s, pc);
-  if (entry.pc == pc && entry.tag == s.jump_tag) return entry.block;
+  if (entry.pc == pc && entry.tag == s.jump_tag && entry.block->epoch == s.epoch) return entry.block;
   Block* last = entry.pc == pc ? entry.block : nullptr;
   const auto code = locate_code(core, pc, 0);
   if (!code) return nullptr;

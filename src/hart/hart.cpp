@@ -50,7 +50,7 @@ void Hart::reset(u64 pc, u64 opaque) {
   csr.sie = 0;
   csr.stimecmp = ~u64{0};
   csr.sip.fetch_and(~(u64{1} << static_cast<u32>(Interrupt::kTimer)));
-  core_->tlb.flush_all();
+  fence_all(*core_);
   refresh_context(*core_);
   fence_instructions(*core_);
 }
@@ -68,9 +68,9 @@ void do_fence(Core& core, const Fence& fence) {
     case Fence::Kind::kInstructions:
       return fence_instructions(core);
     case Fence::Kind::kAll:
-      return core.tlb.flush_all();
+      return fence_all(core);
     case Fence::Kind::kSpace:
-      return core.tlb.flush_space(fence.asid);
+      return fence_space(core, fence.asid);
     case Fence::Kind::kRange:
       for (u64 i = 0; i < fence.pages.raw; ++i) core.tlb.flush_page(fence.start.raw + i * kPageSize);
   }

@@ -32,7 +32,7 @@ enum class Wait : u8 { kUntilDone, kNot };
 class Translator;
 
 struct HartOptions {
-  u32 tlb_entries = 1024;       // of each of three banks: a power of two, 4 to 65536
+  u32 tlb_entries = 1024;       // of each bank: a power of two, 4 to 16384
   Bytes code_cache{16 * kMiB};  // decoded instructions, made as needed
   // What makes machine code of blocks that run often, this hart's own; it outlives the hart. nullptr: none
   // does.

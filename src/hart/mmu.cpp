@@ -12,6 +12,9 @@
 // meanwhile, the walk begins again, as step 9 of the manual says. Each failure is another hart's success, and
 // a guest whose harts outrun each other here delays only itself.
 //
+// Upper levels seldom change: the way to the last table is kept for each 2 MiB, as a processor does. A fence
+// for one address orders leaf entries only, so it leaves them; all other fences drop them.
+//
 // The write tag is given only for a store, or when a store would find D set and a frame of its own: so the
 // first store to a page always comes by here, which is what the page's D bit and the guest memory's dirty
 // mark need.
@@ -21,6 +24,8 @@ namespace {
 
 namespace pte = isa::pte;
 using isa::Cause;
+
+constexpr u32 kStretchShift = kPageShift + pte::kIndexBits;
 
 Cause page_fault(Use use) {
   constexpr Cause kCause[] = {Cause::kFetchPage, Cause::kLoadPage, Cause::kStorePage};
@@ -62,6 +67,10 @@ bool allows(const Regime& regime, u64 entry, Use use) {
   return (entry & pte::kRead) != 0 || (regime.mxr && (entry & pte::kExecute) != 0);
 }
 
+u64 load_entry(const std::byte* table, GuestPhys place) {
+  return __atomic_load_n(reinterpret_cast<const u64*>(table + place.page_offset()), __ATOMIC_ACQUIRE);
+}
+
 Mapped mapped(u64 entry, u32 level, u64 va) {
   const bool napot = (entry & pte::kNapot) != 0;
   const u64 pages = napot ? pte::kNapotPages : isa::PagingShape::leaf_pages(level);
@@ -69,36 +78,51 @@ Mapped mapped(u64 entry, u32 level, u64 va) {
   const u64 first = pte::ppn(entry) & ~(pages - 1);
   const u32 shift = napot ? 16 : static_cast<u32>(kPageShift + level * pte::kIndexBits);
   const bool writable = (entry & (pte::kWrite | pte::kDirty)) == (pte::kWrite | pte::kDirty);
-  return {Gpn{first + inside}, static_cast<u8>(shift), writable};
+  return {Gpn{first + inside}, static_cast<u8>(shift), writable, false};
 }
 
 }  // namespace
 
-std::optional<u64> Walker::load_entry(GuestPhys place) {
-  const Gpn page = gpn_of(place);
+// nullptr when it is no memory.
+const std::byte* Walker::table_at(Gpn page) {
   Table& table = tables_[page.raw % tables_.size()];
   if (table.host == nullptr || table.page != page) {
     const auto frame = memory_.frame(holder_, page, memory::Access::kRead);
-    if (!frame) return std::nullopt;
+    if (!frame) return nullptr;
     table = {page, frame->host};
   }
-  const auto* word = reinterpret_cast<const u64*>(table.host + place.page_offset());
-  return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+  return table.host;
+}
+
+void Walker::note_way(const Regime& regime, u64 va, GuestPhys table, const std::byte* host, bool global) {
+  ways_[(va >> kStretchShift) % ways_.size()] = {regime.satp, va >> kStretchShift, table, host, global};
+}
+
+Walker::Found Walker::look_at(u64 entry, u32 level, GuestPhys place, bool global, Leaf& leaf) {
+  if (!is_valid(entry) || !pte::is_leaf(entry) || !is_good_leaf(entry, level)) return Found::kPageFault;
+  leaf = {entry, level, place, global || (entry & pte::kGlobal) != 0};
+  return Found::kLeaf;
 }
 
 Walker::Found Walker::find_leaf(const Regime& regime, const isa::PagingShape& shape, u64 va, Leaf& leaf) {
+  const Way& way = ways_[(va >> kStretchShift) % ways_.size()];
+  if (way.stretch == va >> kStretchShift && way.satp == regime.satp) {
+    const GuestPhys place = way.table + isa::PagingShape::index(va, 0) * pte::kEntrySize;
+    return look_at(load_entry(way.host, place), 0, place, way.global, leaf);
+  }
   GuestPhys table = isa::satp::root(regime.satp);
+  bool global = false;
   for (u32 level = shape.levels; level-- > 0;) {
     const GuestPhys place = table + isa::PagingShape::index(va, level) * pte::kEntrySize;
-    const auto entry = load_entry(place);
-    if (!entry) return Found::kAccessFault;
-    if (!is_valid(*entry)) return Found::kPageFault;
-    if (pte::is_leaf(*entry)) {
-      leaf = {*entry, level, place};
-      return is_good_leaf(*entry, level) ? Found::kLeaf : Found::kPageFault;
-    }
-    if (!is_good_pointer(*entry)) return Found::kPageFault;
-    table = Gpn{pte::ppn(*entry)}.address();
+    const std::byte* host = table_at(gpn_of(place));
+    if (host == nullptr) return Found::kAccessFault;
+    const u64 entry = load_entry(host, place);
+    if (level == 0) note_way(regime, va, table, host, global);
+    if (level == 0 || !is_valid(entry) || pte::is_leaf(entry))
+      return look_at(entry, level, place, global, leaf);
+    if (!is_good_pointer(entry)) return Found::kPageFault;
+    global |= (entry & pte::kGlobal) != 0;
+    table = Gpn{pte::ppn(entry)}.address();
   }
   return Found::kPageFault;
 }
@@ -124,8 +148,10 @@ std::optional<Mapped> Walker::walk(const Regime& regime, u64 va, Use use, isa::C
     if (found == Found::kAccessFault) fault = access_fault(use);
     if (found != Found::kLeaf || !allows(regime, leaf.entry, use)) return std::nullopt;
     const u64 wanted = pte::kAccessed | (use == Use::kStore ? pte::kDirty : 0);
-    if ((leaf.entry & wanted) == wanted || mark(leaf, wanted))
-      return mapped(leaf.entry | wanted, leaf.level, va);
+    if ((leaf.entry & wanted) != wanted && !mark(leaf, wanted)) continue;
+    Mapped page = mapped(leaf.entry | wanted, leaf.level, va);
+    page.global = leaf.global;
+    return page;
   }
 }
 
@@ -144,7 +170,7 @@ Sight sight_of(const Regime& regime) {
 }
 
 void remember(State& s, u64 va, Use use, const Mapped& page, const memory::Frame& frame) {
-  TlbEntry& entry = s.core->tlb.claim(va, {page.page, page.page_shift}, frame.host);
+  TlbEntry& entry = s.core->tlb.claim(va, {page.page, page.page_shift, page.global}, frame.host);
   const u64 tag = tlb_tag(s, va);
   if (use == Use::kFetch) {
     entry.exec_tag = tag;
@@ -155,7 +181,26 @@ void remember(State& s, u64 va, Use use, const Mapped& page, const memory::Frame
   if (page.writable && frame.writable) entry.write_tag = tag;
 }
 
+// Where State's entry for `va` leads.
+Place remembered(State& s, u64 va) {
+  Place place;
+  place.kind = Place::Kind::kMemory;
+  place.address = s.core->tlb.origin(va).page.address() + (va & kPageMask);
+  place.host = reinterpret_cast<std::byte*>(va + tlb_entry(s, va).addend);
+  return place;
+}
+
 }  // namespace
+
+void fence_all(Core& core) {
+  core.walker.forget_ways();
+  core.tlb.flush_all();
+}
+
+void fence_space(Core& core, u16 asid) {
+  core.walker.forget_ways();
+  core.tlb.flush_space(asid);
+}
 
 void refresh_context(Core& core) {
   const Regime regime = regime_of(core);
@@ -167,6 +212,8 @@ void refresh_context(Core& core) {
 Place locate(State& s, u64 va, Use use) {
   Core& core = *s.core;
   Place place;
+  if (core.tlb.recall(va, use)) return remembered(s, va);
+  core.tlb.note_walk();
   const auto page = core.walker.walk(regime_of(core), va, use, place.fault);
   if (!page) return place;
   place.address = page->page.address() + (va & kPageMask);

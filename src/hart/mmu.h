@@ -12,14 +12,13 @@
 
 namespace cloister::hart {
 
-enum class Use : u8 { kFetch, kLoad, kStore };
-
 // A page as the guest's tables map it. Its permissions are those of the use that was asked for; `dirty` says
 // that its D bit is set, so that a store needs no walk.
 struct Mapped {
   Gpn page;
   u8 page_shift = kPageShift;
   bool writable = false;  // stores are allowed and D is set
+  bool global = false;    // in all address spaces
 };
 
 // How addresses are translated now: satp, and what of sstatus matters.
@@ -41,13 +40,27 @@ class Walker {
   std::optional<Mapped> walk(const Regime& regime, u64 va, Use use, isa::Cause& fault);
 
   // The frames of page tables that this keeps are no longer valid.
-  void forget() { tables_.fill({}); }
+  void forget() {
+    tables_.fill({});
+    forget_ways();
+  }
+  // What this keeps of page tables' upper levels may have changed: every fence but those for one address.
+  void forget_ways() { ways_.fill({}); }
 
  private:
   struct Leaf {
     u64 entry;
     u32 level;
     GuestPhys place;  // of the entry
+    bool global;
+  };
+  // From a root to a table of the last level, which maps 2 MiB.
+  struct Way {
+    u64 satp = 0;
+    u64 stretch = ~u64{0};  // va >> 21
+    GuestPhys table;
+    const std::byte* host = nullptr;
+    bool global = false;
   };
   struct Table {
     Gpn page{~u64{0}};
@@ -56,12 +69,15 @@ class Walker {
   enum class Found : u8 { kLeaf, kPageFault, kAccessFault };
 
   Found find_leaf(const Regime& regime, const isa::PagingShape& shape, u64 va, Leaf& leaf);
+  Found look_at(u64 entry, u32 level, GuestPhys place, bool global, Leaf& leaf);
+  void note_way(const Regime& regime, u64 va, GuestPhys table, const std::byte* host, bool global);
   bool mark(const Leaf& leaf, u64 bits);
-  std::optional<u64> load_entry(GuestPhys place);
+  const std::byte* table_at(Gpn page);
 
   memory::GuestMemory& memory_;
   memory::GuestMemory::HolderId holder_{};
   std::array<Table, 64> tables_;  // direct-mapped by page
+  std::array<Way, 256> ways_;     // direct-mapped by stretch
 };
 
 // Where a guest address leads.
@@ -77,7 +93,11 @@ struct Place {
 // found before are no longer valid.
 Place locate(State& s, u64 va, Use use);
 
-// Fences on the hart's own translations, as sfence.vma's operands say.
+// Fences on the hart's own translations, for all addresses.
+void fence_all(Core& core);
+void fence_space(Core& core, u16 asid);
+
+// After a change of satp, the privilege, or of what of sstatus matters.
 void refresh_context(Core& core);
 
 }  // namespace cloister::hart

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "base/units.h"
+#include "hart/csr_file.h"
 
 // What a hart's instructions work on from one to the next. The interpreter and the translator run on the same
 // State, so code may go from one to the other at every block boundary.
@@ -34,13 +35,20 @@ inline constexpr TlbEntry kNoEntry = {kNoTag, kNoTag, kNoTag, 0};
 inline constexpr u32 kTlbEntryShift = 5;
 static_assert(sizeof(TlbEntry) == 1 << kTlbEntryShift);
 
+enum class Use : u8 { kFetch, kLoad, kStore };
+
+constexpr u64 tag_for(const TlbEntry& entry, Use use) {
+  if (use == Use::kFetch) return entry.exec_tag;
+  return use == Use::kLoad ? entry.read_tag : entry.write_tag;
+}
+
 // The block that begins at virtual address `pc`, if `tag` is the State's jump_tag.
 struct JumpEntry {
   u64 pc;
   u64 tag;
   Block* block;
 };
-inline constexpr u64 kJumpEntries = 4096;
+inline constexpr u64 kJumpEntries = 16384;
 
 // Reasons to leave the straight path at the next block boundary: bits of State::attention.
 namespace attention {
@@ -80,6 +88,7 @@ struct State {
   u8 frm = 0;
   u8 fflags = 0;  // but for those that fp::take_flags() would give
 
+  CsrFile csr;
   Core* core = nullptr;
 
   // -- The translator's -----------------------------------------------------------------------------------

@@ -4,133 +4,218 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "isa/pte.h"
 
-// A direct-mapped cache whose tags carry a number that stands for all that a translation depends on beside
-// its address: the address space and the way it is looked at. So traps and switches between address spaces
-// flush nothing, they change the number that accesses compare with.
+// A cache whose tags carry a number that stands for all that a translation depends on beside its address: the
+// address space and the way it is looked at. So traps and switches between address spaces flush nothing, they
+// change the number that accesses compare with.
 //
 // Whole-space fences are the same trick: the space gets a fresh number, and what the old one tagged is dead.
-// Only when the numbers run out is everything cleared, once in 511 such fences.
+// Only when the numbers run out is everything cleared, once in some 500 such fences.
 //
-// A supervisor touches its stack both with sstatus.SUM set and without, and a program's pages lie at the same
-// indices as the kernel's: so user, supervisor and supervisor with SUM have a bank each.
+// Accesses look at one bank, direct-mapped, for that is what can be inline. What makes it miss seldom:
+//
+//   - Banks. A supervisor touches its stack both with sstatus.SUM set and without, and a program's pages lie
+//     at the same indices as the kernel's and as those of the next program: so there are four banks for user
+//     mode, taken by ASID, one for the supervisor and one for the supervisor with SUM.
+//   - Victims. An entry that loses its place goes to a small set-associative cache, and is taken back from
+//     there for a fifth of a walk: two pages that want one place cost little.
+//   - Kernels map themselves as global pages. Without SUM a supervisor sees nothing else (but for pages of
+//   its
+//     own in one space, which Linux has none of), so all spaces share one number there, and a switch between
+//     programs keeps the kernel's entries and jumps. When a page turns up that is not global, the number
+//     holds for its space only, and is renewed at the next switch.
+//   - With SUM a page is first looked for among the entries of user mode and the supervisor.
+//   - A bank of user mode grows when its program's walks say that it is too small.
 //
 // Pages larger than 4 KiB enter as 4 KiB fragments. A fence for one address must drop all fragments of its
-// page; the range of addresses that hold such fragments says when that can matter at all (as programs and
-// kernels use large pages in different halves, there is one range for each half).
+// page; hashed sets of the large pages that have any say when that can matter at all.
 namespace cloister::hart {
 
 namespace {
 
 constexpr JumpEntry kNoJump = {kNoTag, kNoTag, nullptr};
 constexpr u64 kSlots = 1024;
-constexpr u32 kSights = 8;                   // numbers per space
-constexpr u16 kNumbers = 511;                // the last one's numbers stay unused: kNoTag's must be
-constexpr u64 kBank[] = {0, 0, 1, 2, 1, 2};  // by Sight
+constexpr u32 kSights = 8;     // numbers per space
+constexpr u16 kNumbers = 511;  // the last one's numbers stay unused: kNoTag's must be
+
+constexpr u64 kModes[] = {isa::satp::kBare, isa::kSv39.satp_mode, isa::kSv48.satp_mode, isa::kSv57.satp_mode};
+
+u64 tag_of(u64 va, u16 number, Sight sight) {
+  return (va & ~kPageMask) | (u64{number} * kSights + static_cast<u32>(sight));
+}
 
 }  // namespace
 
 Tlb::Tlb(State& state, u32 entries)
     : state_(state),
-      size_(entries),
-      entries_(3 * size_, kNoEntry),
-      origins_(3 * size_),
+      banks_(kBanks, TlbBank(entries)),
+      victims_(entries),
       jumps_(kJumpEntries, kNoJump),
       slots_(kSlots) {
-  CHECK(entries >= 4 && entries <= 65536 && (entries & (entries - 1)) == 0);
-  state_.tlb_mask = (size_ - 1) << kTlbEntryShift;
+  CHECK(entries >= 4 && entries <= kMostEntries && (entries & (entries - 1)) == 0);
   state_.jumps = jumps_.data();
+  find_numbers();
   apply();
 }
 
+// -- Contexts ---------------------------------------------------------------------------------------------
+
 void Tlb::select(Space space, Sight sight) {
-  space_ = space;
   sight_ = sight;
+  if (space != space_) {
+    if (has_local_) shared_slots_[space_.mode].era = 0;
+    has_local_ = false;
+    space_ = space;
+    find_numbers();
+  }
   apply();
 }
 
 void Tlb::apply() {
-  const u64 number = number_of(space_);
-  state_.tlb = &entries_[kBank[static_cast<u32>(sight_)] * size_];
-  state_.context = number * kSights + static_cast<u32>(sight_);
-  state_.jump_tag = generation_ << kPageShift | state_.context;
+  const bool sum = sight_ == Sight::kSupervisorSum || sight_ == Sight::kSupervisorSumMxr;
+  const bool plain = is_supervisor() && !sum;
+  bank_ = plain ? kSupervisorBank : sum ? kSumBank : space_.asid % kUserBanks;
+  state_.tlb = bank().data();
+  state_.tlb_mask = bank().mask();
+  state_.context = (plain ? supervisor_number_ : number_) * kSights + static_cast<u32>(sight_);
+  // What may be executed depends on the privilege alone.
+  const u64 code = is_supervisor() ? supervisor_number_ * kSights + 1 : number_ * kSights;
+  state_.jump_tag = generation_ << kPageShift | code;
 }
 
-Tlb::Slot& Tlb::slot(Space space) { return slots_[(space.asid ^ u64{space.mode} << 6) % kSlots]; }
+Tlb::Slot& Tlb::slot(Space space) {
+  if (space.shared) return shared_slots_[space.mode];
+  return slots_[(space.asid ^ u64{space.mode} << 6) % kSlots];
+}
 
 u16 Tlb::number_of(Space space) {
   Slot& mine = slot(space);
-  if (mine.used && mine.space == space) return mine.number;
-  if (next_number_ == kNumbers) clear_everything();
-  mine = {space, next_number_++, true};
+  if (mine.era == era_ && mine.space == space) return mine.number;
+  mine = {space, next_number_++, era_};
   return mine.number;
 }
 
+void Tlb::find_numbers() {
+  if (next_number_ + 2 > kNumbers) clear_everything();
+  number_ = number_of(space_);
+  supervisor_number_ = space_.mode == 0 ? number_ : number_of({space_.mode, 0, true});
+}
+
 void Tlb::clear_everything() {
-  std::fill(entries_.begin(), entries_.end(), kNoEntry);
-  std::fill(slots_.begin(), slots_.end(), Slot{});
+  drop_if([](const TlbEntry&, const Origin&) { return true; });
+  for (auto& pages : large_pages_) pages.reset();
+  ++era_;
   next_number_ = 0;
-  large_pages_[0] = large_pages_[1] = Range{};
+  has_local_ = false;
   ++generation_;
   jump_pages_.reset();
 }
 
-TlbEntry& Tlb::claim(u64 va, Origin origin, std::byte* host_page) {
+// -- Entries ----------------------------------------------------------------------------------------------
+
+bool Tlb::recall(u64 va, Use use) {
+  const u64 tag = tlb_tag(state_, va);
+  if (tag_for(tlb_entry(state_, va), use) == tag) return true;
+  const auto found = victims_.take(tag, use);
+  if (!found) return sight_ == Sight::kSupervisorSum && borrow(va, use);
+  claim(va, found->origin, reinterpret_cast<std::byte*>(found->entry.addend + (va & ~kPageMask))) =
+      found->entry;
+  return true;
+}
+
+// For the supervisor with SUM: pages that are known to user mode or to the supervisor without it.
+bool Tlb::borrow(u64 va, Use use) {
+  if (use == Use::kFetch) return false;
+  const auto borrow_from = [&](TlbBank& bank, u64 tag) {
+    const TlbEntry from = bank.entry(va);
+    if (tag_for(from, use) != tag) return false;
+    auto* const host_page = reinterpret_cast<std::byte*>(from.addend + (va & ~kPageMask));
+    TlbEntry& to = claim(va, bank.origin(va), host_page);
+    if (from.read_tag == tag) to.read_tag = tlb_tag(state_, va);
+    if (from.write_tag == tag) to.write_tag = tlb_tag(state_, va);
+    return true;
+  };
+  return borrow_from(banks_[kSupervisorBank], tag_of(va, supervisor_number_, Sight::kSupervisor)) ||
+         borrow_from(user_bank(), tag_of(va, number_, Sight::kUser));
+}
+
+TlbEntry& Tlb::claim(u64 va, const Origin& origin, std::byte* host_page) {
   TlbEntry& entry = tlb_entry(state_, va);
   const u64 tag = tlb_tag(state_, va);
   const u64 addend = reinterpret_cast<u64>(host_page) - (va & ~kPageMask);
   const bool same =
       entry.addend == addend && (entry.read_tag == tag || entry.write_tag == tag || entry.exec_tag == tag);
-  if (!same) entry = {kNoTag, kNoTag, kNoTag, addend};
-  origins_[static_cast<u64>(&entry - entries_.data())] = origin;
+  if (!same) {
+    victims_.put({entry, this->origin(va)});
+    entry = {kNoTag, kNoTag, kNoTag, addend};
+  }
+  bank().origin(va) = origin;
   if (origin.page_shift > kPageShift) note_large_page(va, origin.page_shift);
+  has_local_ |= bank_ == kSupervisorBank && !origin.global && space_.mode != 0;
   return entry;
 }
 
-Tlb::Origin Tlb::origin(u64 va) const {
-  return origins_[static_cast<u64>(&tlb_entry(state_, va) - entries_.data())];
-}
-
-void Tlb::note_large_page(u64 va, u8 page_shift) {
-  Range& range = large_pages_[half(va)];
-  const u64 pages = u64{1} << (page_shift - kPageShift);
-  const u64 first = (va >> kPageShift) & ~(pages - 1);
-  range.first = std::min(range.first, first);
-  range.last = std::max(range.last, first + pages - 1);
-}
-
-void Tlb::flush_all() {
-  std::fill(slots_.begin(), slots_.end(), Slot{});
-  large_pages_[0] = large_pages_[1] = Range{};
+// Eight walks for each entry: the program's pages do not fit. Larger banks are slower to empty, so they stop
+// where the host's own TLB has long given up.
+void Tlb::note_walk() {
+  if (bank_ >= kUserBanks || ++walks_[bank_] < 8 * bank().size() || bank().size() >= kMostEntries) return;
+  walks_[bank_] = 0;
+  if (bank().size() < 256) return;  // somebody wants it small
+  bank().resize(2 * bank().size());
   apply();
 }
 
-void Tlb::flush_space(u16 asid) {
-  for (Slot& one : slots_) {
-    if (one.space.asid == asid) one.used = false;
+template <typename Condition>
+void Tlb::drop_if(Condition&& condition) {
+  for (TlbBank& each : banks_) each.drop_if(condition);
+  victims_.drop_if(condition);
+}
+
+// -- Large pages ------------------------------------------------------------------------------------------
+
+void Tlb::note_large_page(u64 va, u8 page_shift) {
+  for (u64 i = 0; i < kLargeShifts.size(); ++i) {
+    if (kLargeShifts[i] == page_shift) large_pages_[i].set(large_page(va, page_shift));
   }
+}
+
+void Tlb::flush_large_pages(u64 va) {
+  drop_if([va](const TlbEntry& entry, const Origin& origin) {
+    return has_tag(entry, [&](u64 tag) { return (tag ^ va) >> origin.page_shift == 0; });
+  });
+  flush_jumps();
+}
+
+// -- Fences -----------------------------------------------------------------------------------------------
+
+void Tlb::flush_all() {
+  ++era_;
+  for (auto& pages : large_pages_) pages.reset();
+  has_local_ = false;
+  find_numbers();
+  apply();
+}
+
+// Global pages stay.
+void Tlb::flush_space(u16 asid) {
+  for (const u64 mode : kModes) {
+    const Space space{static_cast<u8>(mode), asid};
+    if (slot(space).space == space) slot(space).era = 0;
+  }
+  if (has_local_) shared_slots_[space_.mode].era = 0;
+  has_local_ = false;
+  find_numbers();
   apply();
 }
 
 void Tlb::flush_page(u64 va) {
-  const u64 page = va & ~kPageMask;
-  for (u64 bank = 0; bank < 3; ++bank) {
-    TlbEntry& entry = tlb_entry(&entries_[bank * size_], state_.tlb_mask, va);
-    const auto is_page = [page](u64 tag) { return (tag & ~kPageMask) == page; };
-    if (is_page(entry.read_tag) || is_page(entry.write_tag) || is_page(entry.exec_tag)) entry = kNoEntry;
+  for (TlbBank& each : banks_) each.drop_page(va);
+  victims_.drop_page(va);
+  for (u64 i = 0; i < kLargeShifts.size(); ++i) {
+    if (large_pages_[i].test(large_page(va, kLargeShifts[i]))) flush_large_pages(va);
   }
-  if (large_pages_[half(va)].contains(va >> kPageShift)) flush_large_pages(va);
   if (jump_pages_.test(jump_page(va))) flush_jumps();
-}
-
-void Tlb::flush_large_pages(u64 va) {
-  for (u64 i = 0; i < entries_.size(); ++i) {
-    TlbEntry& entry = entries_[i];
-    const u8 shift = origins_[i].page_shift;
-    const auto hits = [va, shift](u64 tag) { return tag != kNoTag && (tag ^ va) >> shift == 0; };
-    if (hits(entry.read_tag) || hits(entry.write_tag) || hits(entry.exec_tag)) entry = kNoEntry;
-  }
-  flush_jumps();
 }
 
 void Tlb::flush_jumps() {
@@ -145,9 +230,7 @@ void Tlb::clear_jumps() {
 }
 
 void Tlb::forget(const memory::PageSet& pages) {
-  for (u64 i = 0; i < entries_.size(); ++i) {
-    if (pages.contains(origins_[i].page)) entries_[i] = kNoEntry;
-  }
+  drop_if([&pages](const TlbEntry&, const Origin& origin) { return pages.contains(origin.page); });
   flush_jumps();
 }
 

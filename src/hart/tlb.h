@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <bitset>
 #include <vector>
 
 #include "base/units.h"
 #include "hart/state.h"
+#include "hart/tlb_bank.h"
 #include "memory/page_set.h"
 
 namespace cloister::hart {
@@ -14,6 +16,7 @@ namespace cloister::hart {
 struct Space {
   u8 mode = 0;  // 0: bare
   u16 asid = 0;
+  bool shared = false;  // what all spaces of this mode have in common: the supervisor's global pages
   bool operator==(const Space&) const = default;
 };
 
@@ -26,20 +29,19 @@ enum class Sight : u8 { kUser, kUserMxr, kSupervisor, kSupervisorSum, kSuperviso
 // Invariant: a cached translation is reachable only while no fence has asked for its end.
 class Tlb {
  public:
-  // Bound: `entries` is a power of two from 4 to 65536, for each of three banks.
+  // Bound: `entries` is a power of two from 4 to 16384, for each of the banks at first.
   Tlb(State& state, u32 entries);
 
   // Makes `space`, seen in the way of `sight`, the context of State's accesses.
   void select(Space space, Sight sight);
 
-  // Where a page comes from: for forget(), and for fences that hit one address of a larger page.
-  struct Origin {
-    Gpn page;
-    u8 page_shift = kPageShift;  // log2 of the guest's page size
-  };
-  // The current context's entry for the page of `va`, emptied if it was another page's.
-  TlbEntry& claim(u64 va, Origin origin, std::byte* host_page);
-  Origin origin(u64 va) const;  // of the entry that may translate `va` now
+  // Whether State's entry for `va` allows `use` now, after a look for it where accesses do not look.
+  bool recall(u64 va, Use use);
+  // State's entry for the page of `va`, emptied if it was another page's.
+  TlbEntry& claim(u64 va, const Origin& origin, std::byte* host_page);
+  // A page table was walked for State's accesses: a bank that is too small for its program grows.
+  void note_walk();
+  const Origin& origin(u64 va) { return bank().origin(va); }  // of State's entry for `va`
 
   // A jump entry for code in the page of `va` is being made.
   void note_jump(u64 va) { jump_pages_.set(jump_page(va)); }
@@ -59,35 +61,53 @@ class Tlb {
   struct Slot {
     Space space;
     u16 number = 0;
-    bool used = false;
-  };
-  struct Range {  // of virtual pages, both ends included
-    u64 first = ~u64{0};
-    u64 last = 0;
-    bool contains(u64 page) const { return first <= page && page <= last; }
+    u32 era = 0;  // valid in this one only
   };
 
   // More than a program and a kernel have pages of code, so that a fence for data seldom hits one by chance.
   static constexpr u64 kJumpPages = 16384;
+  static constexpr u64 kUserBanks = 4;
+  static constexpr u64 kSupervisorBank = kUserBanks;
+  static constexpr u64 kSumBank = kUserBanks + 1;
+  static constexpr u64 kBanks = kUserBanks + 2;
+  static constexpr u64 kMostEntries = 16384;
+  // By page size above 4 KiB: 64 KiB, 2 MiB, 1 GiB, 512 GiB, 256 TiB.
+  static constexpr std::array<u8, 5> kLargeShifts = {16, 21, 30, 39, 48};
+  static constexpr u64 kLargePages = 4096;
+
+  // By the half of the address space too: programs and kernels use large pages at different places.
+  static u64 large_page(u64 va, u8 shift) { return (va >> shift) % (kLargePages / 2) * 2 + (va >> 63); }
   static u64 jump_page(u64 va) { return (va >> kPageShift) & (kJumpPages - 1); }
-  static u64 half(u64 va) { return va >> 63; }
+  TlbBank& bank() { return banks_[bank_]; }
+  TlbBank& user_bank() { return banks_[space_.asid % kUserBanks]; }
+  bool is_supervisor() const { return sight_ != Sight::kUser && sight_ != Sight::kUserMxr; }
   Slot& slot(Space space);
   u16 number_of(Space space);
+  void find_numbers();
   void apply();
   void clear_everything();
+  bool borrow(u64 va, Use use);
   void note_large_page(u64 va, u8 page_shift);
   void flush_large_pages(u64 va);
+  template <typename Condition>
+  void drop_if(Condition&& condition);
 
   State& state_;
-  const u64 size_;                 // entries of a bank
-  std::vector<TlbEntry> entries_;  // three banks: user, supervisor, supervisor with SUM
-  std::vector<Origin> origins_;    // one for each entry
+  std::vector<TlbBank> banks_;  // by address space for user mode; supervisor; supervisor with SUM
+  TlbVictims victims_;
+  u64 bank_ = 0;
+  u64 walks_[kBanks] = {};  // since the bank had its size
   std::vector<JumpEntry> jumps_;
   std::vector<Slot> slots_;
+  std::array<Slot, 16> shared_slots_;  // by mode
+  u32 era_ = 1;
   std::bitset<kJumpPages> jump_pages_;  // which pages may have jump entries of this generation
-  Range large_pages_[2];                // in the low and the high half of the address space
+  std::array<std::bitset<kLargePages>, kLargeShifts.size()> large_pages_;  // which may have entries
   Space space_;
   Sight sight_ = Sight::kSupervisor;
+  u16 number_ = 0;             // of space_
+  u16 supervisor_number_ = 0;  // of what the supervisor sees in it without SUM
+  bool has_local_ = false;     // entries under the shared number that hold for space_ only
   u16 next_number_ = 0;
   u64 generation_ = 0;
 };

@@ -71,9 +71,6 @@ void return_from_trap(Core& core) {
   recheck_interrupts(core);
 }
 
-void fence_instructions(Core& core) {
-  ++core.state.epoch;
-  core.tlb.flush_jumps();
-}
+void fence_instructions(Core& core) { ++core.state.epoch; }
 
 }  // namespace cloister::hart

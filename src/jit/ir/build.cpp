@@ -16,6 +16,12 @@ namespace {
 using isa::Format;
 using isa::Op;
 
+// They end a block because they may change what the hart must look after, and go on behind it.
+bool is_csr(Op op) {
+  const Format format = isa::properties(op).format;
+  return format == Format::kCsr || format == Format::kCsrI;
+}
+
 class Builder {
  public:
   Builder(std::span<const std::byte, kPageSize> page, const Limits& limits, const Wanted& wanted)
@@ -83,7 +89,7 @@ class Builder {
     const u16 end = block.end;
     const bool branches = isa::properties(last.insn.op).format == Format::kB;
     i32 taken = kLeaves, next = kLeaves;
-    if (branches || !isa::ends_block(last.insn.op)) next = block_at(end);
+    if (branches || !isa::ends_block(last.insn.op) || is_csr(last.insn.op)) next = block_at(end);
     if (branches || last.insn.op == Op::jal) taken = block_at(i64{last.offset} + last.insn.imm);
     region_.blocks[static_cast<u32>(index)].taken = taken;
     region_.blocks[static_cast<u32>(index)].next = next;

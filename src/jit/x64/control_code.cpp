@@ -37,6 +37,9 @@ void RegionCode::emit_end(const Here& here) {
       return emit_jump(here);
     case isa::Format::kJalr:
       return emit_indirect(here);
+    case isa::Format::kCsr:
+    case isa::Format::kCsrI:
+      return emit_csr(here);
     default:
       return call_last_handler(here);
   }

@@ -77,6 +77,16 @@ class RegionCode final : private asmjit::ErrorHandler {
   void leave_to_rax();
   void set_pc(i64 page_offset);
 
+  // system_code.cpp
+  void emit_csr(const Here& here);
+  bool emit_plain_csr(const Here& here);
+  bool emit_status(const Here& here);
+  void need_supervisor(const Here& here);
+  void call_csr(const Here& here);
+  void load_status(const x86::Gp& to);
+  void write_interrupt_enable(const Here& here);
+  void go_on(const Here& here);
+
   // access_code.cpp
   void emit_load(const Here& here);
   void emit_store(const Here& here);
