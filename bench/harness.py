@@ -50,33 +50,29 @@ class GuestFailed(Exception):
     """The guest did not do what was expected of it in time; carries the end of its console."""
 
 
-class Guest:
-    """One machine, running. Flags are those of `cloister run`, without the dashes."""
+class Console:
+    """A machine's console: what came, when, and commands in its shell. Who inherits says how to write and what its end is."""
 
-    def __init__(self, engine="cloister", flags=(), **options):
-        command = ENGINES[engine] + ["run", "--batch"] + list(flags)
-        for name, value in options.items():
-            for one in value if isinstance(value, list) else [value]:
-                command += [f"--{name}", str(one)]
+    def __init__(self):
         self.console = ""
         self._changed = threading.Condition()
         self._times = []
-        self.start = time.monotonic()
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        start_new_session=True)
-        _running.add(self)
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = None
+
+    def listen(self, descriptor, start):
+        self.start = start
+        self._reader = threading.Thread(target=self._read, args=(descriptor,), daemon=True)
         self._reader.start()
 
-    def __enter__(self):
-        return self
+    def is_listening(self):
+        return self._reader.is_alive()
 
-    def __exit__(self, *_):
-        self.kill()
-
-    def _read(self):
+    def _read(self, descriptor):
         while True:
-            data = os.read(self.process.stdout.fileno(), 65536)
+            try:
+                data = os.read(descriptor, 65536)
+            except OSError:
+                data = b""
             with self._changed:
                 self.console += data.decode(errors="replace").replace("\r", "")
                 self._times.append((len(self.console), time.monotonic()))
@@ -94,7 +90,7 @@ class Guest:
                 if match:
                     return match
                 left = limit - time.monotonic()
-                if left <= 0 or (self.process.poll() is not None and not self._reader.is_alive()):
+                if left <= 0 or self.is_over():
                     why = "ended" if left > 0 else f"did not in {timeout} s"
                     raise GuestFailed(f"waited for {pattern!r}: the guest {why}; its console ends:\n{self.console[-3000:]}")
                 self._changed.wait(min(left, 0.5))
@@ -105,8 +101,7 @@ class Guest:
         return next(when for length, when in self._times if length >= end) - self.start
 
     def send(self, text):
-        self.process.stdin.write(text.encode())
-        self.process.stdin.flush()
+        self.write(text.encode())
 
     def shell(self, command, timeout=60):
         """Runs a command in the guest's shell; returns its output and exit status."""
@@ -115,6 +110,35 @@ class Guest:
         self.send(f"{command}; echo mark''er $?\n")
         match = self.expect(r"^marker (\d+)$", timeout, start)
         return self.console[start:match.start()], int(match.group(1))
+
+
+class Guest(Console):
+    """One machine, running. Flags are those of `cloister run`, without the dashes."""
+
+    def __init__(self, engine="cloister", flags=(), **options):
+        super().__init__()
+        command = ENGINES[engine] + ["run", "--batch"] + list(flags)
+        for name, value in options.items():
+            for one in value if isinstance(value, list) else [value]:
+                command += [f"--{name}", str(one)]
+        start = time.monotonic()
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        start_new_session=True)
+        _running.add(self)
+        self.listen(self.process.stdout.fileno(), start)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def write(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def is_over(self):
+        return self.process.poll() is not None and not self.is_listening()
 
     def wait(self, timeout):
         """Waits for the machine's end, and returns its exit status."""
