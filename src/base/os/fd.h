@@ -3,6 +3,9 @@
 
 #include <utility>
 
+#include "base/result.h"
+#include "base/units.h"
+
 namespace cloister::os {
 
 // Owns one file descriptor. Move-only; closes it at the end.
@@ -28,5 +31,10 @@ class Fd {
  private:
   int raw_ = -1;
 };
+
+// Whether the descriptor, not its file, allows writing.
+Result<bool> is_writable(const Fd& fd);
+// Of the file behind it.
+Result<Bytes> size_of(const Fd& fd);
 
 }  // namespace cloister::os

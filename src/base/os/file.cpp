@@ -87,9 +87,23 @@ int transfer_all(std::span<const std::span<Byte>> buffers, u64 offset, Transfer 
 
 Result<File> File::open(const std::string& path, Open how) {
   const char* purpose = how == Open::kRead ? "for reading" : "for reading and writing";
-  const auto cannot = [&] { return fmt::format("cannot open '{}' {}", path, purpose); };
   // Without O_NONBLOCK, opening a pipe would wait for its other end for ever.
   Fd fd(::open(path.c_str(), open_flags(how) | O_CLOEXEC | O_NONBLOCK, 0644));
+  return check(path, std::move(fd), purpose);
+}
+
+Result<File> File::unnamed(const std::string& folder) {
+  Fd fd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!fd.valid()) return os_error(fmt::format("cannot make a file without a name in '{}'", folder));
+  return File(folder + " (unnamed)", std::move(fd), false);
+}
+
+Result<File> File::adopt(Fd fd, const std::string& name) {
+  return check(name, std::move(fd), "for reading and writing");
+}
+
+Result<File> File::check(const std::string& path, Fd fd, const char* purpose) {
+  const auto cannot = [&] { return fmt::format("cannot open '{}' {}", path, purpose); };
   if (!fd.valid()) return os_error(cannot());
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) return os_error(cannot());
@@ -139,6 +153,12 @@ Result<void> File::write_at(u64 offset, std::span<const std::span<const std::byt
 Result<void> File::resize(Bytes size) {
   if (::ftruncate(fd_.get(), static_cast<off_t>(size.raw)) == 0) return {};
   return os_error(fmt::format("cannot make '{}' {} long", path_, format_size(size)));
+}
+
+Result<void> File::bypass_cache() {
+  const int flags = ::fcntl(fd_.get(), F_GETFL);
+  if (flags >= 0 && ::fcntl(fd_.get(), F_SETFL, flags | O_DIRECT) == 0) return {};
+  return failure("go past the page cache for");
 }
 
 Result<void> File::sync_data() {

@@ -25,6 +25,12 @@ enum class Lock : u8 { kShared, kExclusive };
 class File {
  public:
   static Result<File> open(const std::string& path, Open how);
+  // A new, empty file in `folder` that never has a name, so that it is gone when the last descriptor is
+  // closed, however this program ends.
+  static Result<File> unnamed(const std::string& folder);
+  // One that another opened for reading and writing; `name` is what errors call it. Refused: what open()
+  // refuses.
+  static Result<File> adopt(Fd fd, const std::string& name);
 
   const std::string& path() const { return path_; }
   const Fd& fd() const { return fd_; }
@@ -41,6 +47,9 @@ class File {
   Result<void> write_at(u64 offset, std::span<const std::span<const std::byte>> from);
 
   Result<void> resize(Bytes size);
+  // From now on reads and writes go past the host's page cache: offsets, sizes and buffers must be multiples
+  // of the page. Refused where the file system cannot.
+  Result<void> bypass_cache();
   // What was written is on the disk when it returns.
   Result<void> sync_data();
   // The range reads as zeros and its space is free again. Refused where the file system cannot.
@@ -61,6 +70,7 @@ class File {
  private:
   File(std::string path, Fd fd, bool block_device)
       : path_(std::move(path)), fd_(std::move(fd)), block_device_(block_device) {}
+  static Result<File> check(const std::string& path, Fd fd, const char* purpose);
   Error failure(const char* what) const;
 
   std::string path_;

@@ -23,6 +23,15 @@ Result<MemFile> MemFile::create(const std::string& name, Bytes size) {
   return MemFile(std::move(fd), size);
 }
 
+Result<Fd> MemFile::read_only() const {
+  // The mode keeps others from opening it for writing through /proc.
+  Fd fd;
+  if (::fchmod(fd_.get(), 0400) == 0)
+    fd = Fd(::open(fmt::format("/proc/self/fd/{}", fd_.get()).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return os_error("cannot make a read-only descriptor of a memory file");
+  return fd;
+}
+
 Result<void> MemFile::punch_hole(u64 offset, Bytes size) {
   CHECK(((offset | size.raw) & kPageMask) == 0 && size <= size_ && offset <= (size_ - size).raw);
   const int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;

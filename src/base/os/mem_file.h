@@ -22,6 +22,10 @@ class MemFile {
   Bytes size() const { return size_; }
   Result<Mapping> map(Protection protection) const { return Mapping::shared(fd_, 0, size_, protection); }
 
+  // A descriptor of the same file through which it cannot be written, to be given to another process. That
+  // one must run as another user, or be forbidden to open files anew and to change their modes.
+  Result<Fd> read_only() const;
+
   // Gives [offset, offset + size) back to the host; it reads as zeros, in every mapping.
   // Precondition: page-aligned and inside the file.
   Result<void> punch_hole(u64 offset, Bytes size);
