@@ -6,32 +6,34 @@
 // page is never read there: reads go to one read-only page of zeros, and memory that was only looked at
 // costs nothing either. The first write moves the page to its place in the file.
 //
-// What a read, a write and giving up do to a page (kStateRules holds the rows of the states that are live):
+// What a read, a write and giving up do to a page (kStateRules is this table):
 //
 //   state          a read finds                a write                        giving it up
 //   kZero          the zero page               -> kPrivate, at a hole         nothing to do
 //   kPrivate       its place in the file       there                          -> kZero, a hole again
 //   kBalloonValue  the VM's balloon page       -> kPrivate, filled with it    -> kZero
-//   kShared        the shared frame (slot)     -> kPrivate, a copy            -> kZero, the frame let go
+//   kShared        the vault's frame (slot)    -> kPrivate, a copy            -> kZero, the frame let go
 //   kCompressed    -> kPrivate, unpacked       likewise                       -> kZero, the slot let go
 //   kSwapped       -> kPrivate, read back      likewise                       -> kZero, the slot let go
 //
 // Invariant: a page in a state without a frame of its own is a hole in the file. So a page that becomes
-// private reads as zeros until written, with nothing cleared, and usage().host never exceeds the private
-// pages.
+// private reads as zeros until written, with nothing cleared, and usage().host never exceeds the frames.
 //
 // One word a page (page_word.h) says all of it, and every access goes through settle(): it brings the word
 // to what the access needs by compare-and-swap and returns what it made of it. There are three ways through:
 //
 //   1. Nothing to change (the page was touched before): one load, without a call.
 //   2. Marks, a pin, or the first write to a zero page that no holder can have mapped: one compare-and-swap,
-//      no lock. This is the first touch of memory that a guest writes without reading it before.
-//   3. The state must change and a holder may have a translation (kHeld): the page is marked kChanging, shot
-//      down, moved (page_changes.cpp). Whoever finds kChanging waits, with its own holders parked.
+//      no lock. This is the first touch of memory that a guest writes without reading it before. Its frame
+//      comes from the stock (frame_stock.h).
+//   3. The state must change, and a holder may have a translation or the content lies elsewhere: a frame is
+//      got, the page is marked kChanging, shot down, filled, and moved (bring_in.cpp). Whoever finds
+//      kChanging waits, with its own holders parked.
 //
 // Nobody ever waits for a pin. A change that finds a page pinned leaves it alone, and a zero page needs no
 // pin to be read: a device that reads it during the guest's first write may see the zeros from before, as on
-// any machine. So a thread may wait for a change while it has pins, and waits cannot form a circle.
+// any machine. What a device reads that has no frame of its own comes as a copy, which needs no pin either.
+// So a thread may wait for a change while it has pins, and waits cannot form a circle.
 //
 // What the host does at a first write costs far more than all of the above: 4 us a page against 16 ns
 // (bench/memory, in a nested virtual machine; an anonymous page: 2.7 us). Tried against it and left out:
@@ -49,7 +51,6 @@ namespace cloister::memory {
 namespace {
 
 constexpr u64 kHighestEnd = u64{1} << 56;  // Sv57's physical addresses have 56 bits
-constexpr u64 kZeroRun = 64;               // pages of zeros in a row: how long a run of zero pages may be
 
 }  // namespace
 
@@ -62,71 +63,116 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(GuestPhys base, Bytes s
     return error("guest memory of {} at {:#x}: begin at a page and end at or below 2^56", format_size(size),
                  base.raw);
   }
-  os::MemFile file = TRY(os::MemFile::create("guest-memory", size));
-  os::Mapping frames = TRY(file.map(os::Protection::kReadWrite));
-  os::Mapping zeros = TRY(os::Mapping::anonymous({kZeroRun * kPageSize}, os::Protection::kRead));
-  const u64 words_size = (size.raw >> kPageShift) * sizeof(PageWord);
+  const Pages pages{size.raw >> kPageShift};
+  Frames frames = TRY(Frames::create(pages));
+  const u64 words_size = pages.raw * sizeof(PageWord);
   os::Mapping words =
       TRY(os::Mapping::anonymous({(words_size + kPageMask) & ~kPageMask}, os::Protection::kReadWrite));
-  Parts parts{std::move(file), std::move(frames), std::move(zeros), std::move(words)};
-  return std::unique_ptr<GuestMemory>(new GuestMemory(base, size, std::move(parts)));
+  auto memory =
+      std::unique_ptr<GuestMemory>(new GuestMemory(base, size, std::move(frames), std::move(words)));
+  memory->store_ = TRY(CompressedStore::create(pages, memory->stock_));
+  return memory;
 }
 
-GuestMemory::GuestMemory(GuestPhys base, Bytes size, Parts parts)
-    : base_(base), size_(size), parts_(std::move(parts)) {
-  parts_.frames.allow_huge_pages(false);
+GuestMemory::GuestMemory(GuestPhys base, Bytes size, Frames frames, os::Mapping words)
+    : table_(base, size, std::move(words)), frames_(std::move(frames)) {}
+
+GuestMemory::~GuestMemory() {
+  stock_.begin_shrinking();
+  stock_.put(usage().frames);
+}
+
+void GuestMemory::set_vault(const Vault& vault, VaultBooks& books) {
+  vault_ = &vault;
+  books_ = &books;
 }
 
 PageWord GuestMemory::settle(Gpn page, Access access, u64 marks, Pin pin) {
-  std::atomic<u64>& word = this->word(page);
   for (;;) {
-    PageWord old{word.load()};
-    if (old.has(PageWord::kChanging)) {
-      holders_.wait_until([&] { return !PageWord{word.load()}.has(PageWord::kChanging); });
-      continue;
+    if (const auto done = try_settle(page, access, marks, pin)) return *done;
+    if (table_.look(page).has(PageWord::kChanging)) {
+      table_.wait_for_change(page);
+    } else if (!bring_in({&page, 1}, access)) {
+      return PageWord::failed();
     }
-    const PageState state = access == Access::kRead ? old.state() : rule_of(old.state()).after_write;
-    if (state != old.state() && old.has(PageWord::kHeld)) {
-      own_held_zero_pages(page.address(), {1});
-      continue;
-    }
-    PageWord next = old.moved_to(state).with(marks);
+  }
+}
+
+// Whether a compare-and-swap is not enough.
+bool GuestMemory::needs_bringing_in(PageWord word, Access access) {
+  const bool first_write = word.state() == PageState::kZero && !word.has(PageWord::kHeld);
+  return state_for(access, word.state()) != word.state() && !first_write;
+}
+
+// Ways 1 and 2. Nothing when the page must be waited for.
+std::optional<PageWord> GuestMemory::try_settle(Gpn page, Access access, u64 marks, Pin pin) {
+  for (PageWord old = table_.look(page); !old.has(PageWord::kChanging);) {
+    const bool moves = state_for(access, old.state()) != old.state();
+    if (moves && (needs_bringing_in(old, access) || !stock_.take_one_here())) return std::nullopt;
+    PageWord next = (moves ? old.moved_to(PageState::kPrivate) : old).with(marks);
     if (pin == Pin::kYes && next.source() == Source::kOwnFrame) next = next.pinned();
     if (next == old) return next;
-    if (!word.compare_exchange_weak(old.raw, next.raw)) continue;
-    count_move(old.state(), state);
-    return next;
+    const PageState from = old.state();
+    if (table_.word(page).compare_exchange_weak(old.raw, next.raw)) {
+      table_.count_move(from, next.state());
+      return next;
+    }
+    if (moves) stock_.put({1});
   }
+  return std::nullopt;
+}
+
+std::byte* GuestMemory::host_of_other(PageWord word) const {
+  if (word.source() == Source::kBalloonPage) return frames_.balloon_page();
+  CHECK(word.source() == Source::kVault);
+  // Nobody writes through it: every write asks first, and the mapping is read-only.
+  return const_cast<std::byte*>(vault_->frame(word.slot()));
 }
 
 void GuestMemory::unpin(Gpn page, PageWord pinned, Access access) {
   if (pinned.source() != Source::kOwnFrame) return;
-  std::atomic<u64>& word = this->word(page);
-  // take_dirty() may have come between two writes under this pin.
-  if (access == Access::kWrite && !PageWord{word.load()}.has(PageWord::kDirty))
-    word.fetch_or(PageWord::kDirty);
-  word.fetch_sub(PageWord::kOnePin);
-}
-
-void GuestMemory::count_move(PageState from, PageState to) {
-  if (from == to) return;
-  // Out of the old state first: the sum of the counts never exceeds the pages there are.
-  if (from != PageState::kZero) in_state_[static_cast<int>(from)].fetch_sub(1);
-  if (to != PageState::kZero) in_state_[static_cast<int>(to)].fetch_add(1);
+  // Marks may have been taken between two writes under this pin.
+  constexpr u64 kChanged = PageWord::kDirty | PageWord::kWritten;
+  if (access == Access::kWrite && !table_.look(page).has(kChanged)) table_.word(page).fetch_or(kChanged);
+  table_.word(page).fetch_sub(PageWord::kOnePin);
 }
 
 GuestMemory::PinnedRun::PinnedRun(GuestMemory& memory, GuestPhys address, Bytes limit, Access access)
-    : memory_(memory), first_(gpn_of(address)), access_(access), word_(memory.pin(first_, access)) {
-  const u64 most = word_.source() == Source::kZeros ? kZeroRun : UINT64_MAX;
+    : memory_(memory), first_(gpn_of(address)), access_(access) {
+  if (access == Access::kWrite && !memory.prepare(address, limit)) return;
+  while (!copy_first(address, limit) && !pin_from(address, limit)) continue;
+}
+
+// False when the first page can be read in place, or cannot be read at all.
+bool GuestMemory::PinnedRun::copy_first(GuestPhys address, Bytes limit) {
+  if (access_ == Access::kWrite || !has_slot(memory_.table_.look(first_).source())) return false;
+  copy_ = std::make_unique_for_overwrite<PageCopy>();
+  if (!memory_.peek(first_, *copy_)) return false;
+  const u64 offset = address.page_offset();
+  bytes_ = {copy_->bytes.data() + offset, std::min(kPageSize - offset, limit.raw)};
+  return true;
+}
+
+// False when the first page has come to be shared meanwhile: then it must be copied.
+bool GuestMemory::PinnedRun::pin_from(GuestPhys address, Bytes limit) {
+  word_ = memory_.pin(first_, access_);
+  if (word_.is_failed()) return true;
+  if (word_.source() == Source::kVault) return false;
+  pages_ = 1;
+  const u64 most = word_.source() == Source::kOwnFrame ? PageTable::kBatch
+                   : word_.source() == Source::kZeros  ? Frames::kZeroRun
+                                                       : 1;
   u64 length = kPageSize - address.page_offset();
   for (; length < limit.raw && pages_ < most; ++pages_, length += kPageSize) {
     const Gpn next{first_.raw + pages_};
-    const PageWord word = memory.pin(next, access);
-    if (word.source() == word_.source()) continue;
-    memory.unpin(next, word, access);
+    const auto word = memory_.try_settle(next, access_, marks_of(access_), Pin::kYes);
+    if (!word) break;
+    if (word->source() == word_.source()) continue;
+    memory_.unpin(next, *word, access_);
     break;
   }
-  bytes_ = {memory.host_of(first_, word_) + address.page_offset(), std::min(length, limit.raw)};
+  bytes_ = {memory_.host_of(first_, word_) + address.page_offset(), std::min(length, limit.raw)};
+  return true;
 }
 
 GuestMemory::PinnedRun::~PinnedRun() {
@@ -153,8 +199,9 @@ bool GuestMemory::fill_zero(GuestPhys address, Bytes count) {
   if (!contains(address, count.raw)) return false;
   for (const GuestPhys end = address + count.raw; address < end;) {
     const u64 bytes = std::min(kPageSize - address.page_offset(), end - address);
-    if (const Gpn page = gpn_of(address); PinnedPage(*this, page, Access::kRead).is_zeros() == false) {
-      const PinnedPage target(*this, page, Access::kWrite);
+    if (table_.look(gpn_of(address)).source() != Source::kZeros) {
+      const PinnedPage target(*this, gpn_of(address), Access::kWrite);
+      if (!target.ok()) return false;
       clear_racing(target.at<std::byte>(address), bytes);
     }
     address = address + bytes;
@@ -163,35 +210,36 @@ bool GuestMemory::fill_zero(GuestPhys address, Bytes count) {
 }
 
 PageState GuestMemory::state(Gpn page) const {
-  CHECK(is_memory(page));
-  return PageWord{word(page).load()}.state();
+  CHECK(table_.is_memory(page));
+  return table_.look(page).state();
 }
 
 GuestMemory::Usage GuestMemory::usage() const {
   Usage usage;
-  Pages elsewhere;
-  for (int i = 0; i < kPageStates; ++i) {
-    usage.in_state[i] = {in_state_[i].load()};
-    elsewhere += usage.in_state[i];
-  }
-  usage.in_state[static_cast<int>(PageState::kZero)] = page_count() - elsewhere;
-  usage.host = parts_.file.allocated();
+  for (int i = 0; i < kPageStates; ++i) usage.in_state[i] = table_.in_state(static_cast<PageState>(i));
+  usage.store = store_->frames();
+  usage.frames = usage.in_state[static_cast<int>(PageState::kPrivate)] + usage.store;
+  usage.unused = stock_.stocked();
+  usage.host = frames_.allocated() + store_->allocated();
   return usage;
 }
 
 void GuestMemory::check_invariants() const {
   u64 counted[kPageStates] = {};
-  for (u64 i = 0; i < page_count().raw; ++i) {
-    const PageWord found{word({base_.page() + i}).load()};
+  for (u64 i = 0; i < table_.count().raw; ++i) {
+    const PageWord found = table_.look(table_.page_at(i));
     CHECK(is_live(found.state()));
-    CHECK(!found.has(PageWord::kChanging));
+    CHECK(!found.has(PageWord::kChanging) && !found.has(PageWord::kLeaving));
     CHECK(found.pins() == 0);
-    CHECK(found.slot() == 0);
+    CHECK(found.slot() == 0 || has_slot(found.source()));
     ++counted[static_cast<int>(found.state())];
   }
   const Usage now = usage();
   for (int i = 0; i < kPageStates; ++i) CHECK(now.in_state[i].raw == counted[i]);
-  CHECK(now.host <= bytes_of(now.in_state[static_cast<int>(PageState::kPrivate)]));
+  CHECK(now.host <= bytes_of(now.frames));
+  CHECK(store_->packed() == now.in_state[static_cast<int>(PageState::kCompressed)]);
+  CHECK(swap_ == nullptr || swap_->used() == now.in_state[static_cast<int>(PageState::kSwapped)]);
+  store_->check_invariants();
 }
 
 }  // namespace cloister::memory

@@ -9,13 +9,16 @@
 #include <type_traits>
 #include <vector>
 
-#include "base/os/mapping.h"
-#include "base/os/mem_file.h"
 #include "base/result.h"
 #include "base/units.h"
-#include "memory/holders.h"
-#include "memory/page_set.h"
-#include "memory/page_word.h"
+#include "memory/compressed_store.h"
+#include "memory/frame_stock.h"
+#include "memory/frames.h"
+#include "memory/page_copy.h"
+#include "memory/page_table.h"
+#include "memory/swap_file.h"
+#include "memory/vault.h"
+#include "memory/ways.h"
 
 // The one door to a guest's memory (docs/architecture.md, invariants 1 and 2).
 //
@@ -28,9 +31,10 @@
 // mailbox before it uses a frame again. Devices do not hold translations: they pin pages for one operation,
 // and a page that is pinned does not change.
 //
-// A call that has to change a page may wait for the harts. So a hart leaves before it blocks on
-// anything else: a device's lock, a call into the host, a sleep. The thread that waits may itself have
-// entered holders: they count as parked until the call is done.
+// A call that has to change a page may wait: for the harts, for a frame (FrameSource), for the disk when the
+// page is swapped. So a hart leaves before it blocks on anything else: a device's lock, a call into the
+// host, a sleep. The thread that waits may itself have entered holders: they count as parked until the call
+// is done, so one hart's wait holds up no other.
 namespace cloister::memory {
 
 // Where a page is now. Valid until the holder's next safe point. Not writable: a write must ask again
@@ -48,197 +52,199 @@ class GuestMemory {
   // Refused: a size of 0 or not a multiple of the page, a base that is not, a base + size over 2^56, no
   // address space.
   static Result<std::unique_ptr<GuestMemory>> create(GuestPhys base, Bytes size);
+  ~GuestMemory();
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
 
-  GuestPhys base() const { return base_; }
-  Bytes size() const { return size_; }
+  // Where frames come from, where swapped pages go, what may be shared. Each at most once, before anybody
+  // uses the memory (the vault: before the first share()); each outlives it. Without: no end of frames, no
+  // swap, no sharing.
+  void set_frame_source(FrameSource& source) { stock_.set_source(&source); }
+  void set_swap(SwapFile& swap) { swap_ = &swap; }
+  bool has_swap() const { return swap_ != nullptr; }
+  void set_vault(const Vault& vault, VaultBooks& books);
+
+  GuestPhys base() const { return table_.base(); }
+  Bytes size() const { return table_.size(); }
   bool contains(GuestPhys address, u64 bytes) const {
-    return address >= base_ && bytes <= size_.raw && address - base_ <= size_.raw - bytes;
+    return address >= base() && bytes <= size().raw && address - base() <= size().raw - bytes;
   }
 
   // -- Holders (harts) -----------------------------------------------------------------------------
 
-  HolderId attach(TlbHolder& holder) { return holders_.attach(holder); }  // parked
-  void detach(HolderId id) { holders_.detach(id); }                       // Precondition: parked
+  HolderId attach(TlbHolder& holder) { return table_.holders().attach(holder); }  // parked
+  void detach(HolderId id) { table_.holders().detach(id); }                       // Precondition: parked
 
   // From enter() to leave() the holder may use frames; its thread must come to safe_point() in bounded time
   // whenever it was asked to.
-  void enter(HolderId id) { holders_.enter(id); }
-  void safe_point(HolderId id) { holders_.safe_point(id); }
-  void leave(HolderId id) { holders_.leave(id); }
+  void enter(HolderId id) { table_.holders().enter(id); }
+  void safe_point(HolderId id) { table_.holders().safe_point(id); }
+  void leave(HolderId id) { table_.holders().leave(id); }
 
-  // The frame behind a page, with the page's touched (and for kWrite, dirty) mark set; nothing when
-  // `page` is no memory. Is itself a safe point when the page must change first, so the caller
-  // keeps no other Frame across it. Precondition: between enter(id) and leave(id).
+  // The frame behind a page, with the page's marks for the access set; nothing when `page` is no memory, or
+  // its content cannot be read back from swap (which is logged): then it is as broken memory. Is itself
+  // a safe point when the page must change first, so the caller keeps no other Frame across it.
+  // Precondition: between enter(id) and leave(id).
   std::optional<Frame> frame(HolderId id, Gpn page, Access access) {
-    DCHECK(holders_.entered_here(id));
+    DCHECK(table_.holders().entered_here(id));
     (void)id;
-    if (!is_memory(page)) return std::nullopt;
-    const u64 marks = marks_of(access) | PageWord::kHeld;
-    PageWord found{word(page).load()};
-    if (!found.is_settled_private(marks)) found = settle(page, access, marks, Pin::kNo);
-    // A page that is dirty already has no first write to be told of.
-    return Frame{host_of(page, found), found.source() == Source::kOwnFrame && found.has(PageWord::kDirty)};
+    if (!table_.is_memory(page)) return std::nullopt;
+    PageWord found = table_.look(page);
+    if (!found.is_settled_private(marks_of(access) | PageWord::kHeld)) {
+      found = settle(page, access, marks_of(access) | PageWord::kHeld, Pin::kNo);
+      if (found.is_failed()) return std::nullopt;
+    }
+    // A page that has these marks already has no first write to be told of.
+    const bool writable =
+        found.source() == Source::kOwnFrame && found.has(PageWord::kDirty | PageWord::kWritten);
+    return Frame{host_of(page, found), writable};
   }
 
   // -- Devices, SBI, loaders: any thread that is not between enter() and leave(), or a hart between
-  //    two guest instructions. Each returns false, with nothing done, when a byte of the range is no memory.
+  //    two guest instructions. Each returns false when a byte of the range is no memory, with nothing done,
+  //    or its content cannot be had (see frame()).
 
   bool read(GuestPhys address, std::span<std::byte> to);
   bool write(GuestPhys address, std::span<const std::byte> from);
   bool fill_zero(GuestPhys address, Bytes count);  // pages that are zero anyway stay without a frame
 
-  // Calls use(run), a std::span<std::byte>, for each contiguous run of the range in order, its pages pinned
-  // for the time of the call, so that pread() and pwrite() may work in place. With kRead the run must not be
-  // written. Stops when `use` returns false, and returns false then too.
+  // Calls use(run), a std::span<std::byte>, for each contiguous run of the range in order, so that pread()
+  // and pwrite() may work in place. The run's pages are pinned for the time of the call; with kRead, pages
+  // that have no frame of their own may come as a copy, and the run must not be written: so what a disk
+  // writes of a swapped page goes from file to file and takes no frame. Stops when `use` returns false,
+  // and returns false then too.
   template <typename Use>
-  bool with_pinned(GuestPhys address, Bytes count, Access access, Use&& use) {
-    if (!contains(address, count.raw)) return false;
-    if (access == Access::kWrite) own_held_zero_pages(address, count);
-    for (u64 done = 0; done < count.raw;) {
-      const PinnedRun run(*this, address + done, {count.raw - done}, access);
-      if (!use(run.bytes())) return false;
-      done += run.bytes().size();
-    }
-    return true;
-  }
+  bool with_pinned(GuestPhys address, Bytes count, Access access, Use&& use);
 
   // One naturally aligned 1-, 2-, 4- or 8-byte access, single-copy atomic; acquire and release order.
   // For rings and futex-like words that harts change meanwhile. Misaligned is like no memory.
   template <typename T>
-  std::optional<T> load(GuestPhys address) {
-    static_assert(std::is_integral_v<T>);
-    if (!contains(address, sizeof(T)) || address.raw % sizeof(T) != 0) return std::nullopt;
-    const PinnedPage page(*this, gpn_of(address), Access::kRead);
-    return std::atomic_ref<T>(*page.template at<T>(address)).load(std::memory_order_acquire);
-  }
+  std::optional<T> load(GuestPhys address);
   template <typename T>
-  bool store(GuestPhys address, T value) {
-    static_assert(std::is_integral_v<T>);
-    if (!contains(address, sizeof(T)) || address.raw % sizeof(T) != 0) return false;
-    const PinnedPage page(*this, gpn_of(address), Access::kWrite);
-    std::atomic_ref<T>(*page.template at<T>(address)).store(value, std::memory_order_release);
-    return true;
-  }
+  bool store(GuestPhys address, T value);
 
-  // -- Page states ---------------------------------------------------------------------------------
+  // -- Pages that are given up. Must not be called by a holder between enter() and leave(). Pages in any
+  // order,
+  //    duplicates allowed; left as they are: pages that are pinned, or that somebody else changes right now,
+  //    and what is no memory.
 
   // Gives up pages whose content is no longer wanted: they read as zeros and their frames go back to
-  // the host. Left as they are: pages that are pinned or that somebody else changes right now, and
-  // what is no memory; any order, duplicates allowed. Returns how many were given up. Must not be called by
-  // a holder between enter() and leave().
+  // the host. Returns how many were given up.
   Pages discard(std::span<const Gpn> pages);
 
+  // Takes those of `pages` that hold the balloon value: compared after they were write-protected. They go on
+  // to read as the value, and a write gets a frame again. `taken[i]` says whether pages[i] was.
+  std::vector<bool> take_balloon_pages(std::span<const Gpn> pages);
+  // The VM's own: 32 random bytes, then zeros. Secret: who knows it may give pages of this VM up.
+  std::span<const std::byte> balloon_value() const { return {frames_.balloon_page(), kPageSize}; }
+
+  // The hashes (xxh3, 64 bits) of pages that are private and not pinned, as hints for sharing: nothing is
+  // protected, so the page may change meanwhile. Nothing for all others.
+  std::vector<std::optional<u64>> hash(std::span<const Gpn> pages);
+  // Compares each page with its offer's frame in the vault, after it was write-protected, and reads that
+  // frame from then on if they are the same. One answer for each offer.
+  std::vector<ShareAnswer> share(std::span<const ShareOffer> offers);
+
+  // Takes the frames of private pages in the cheapest allowed way (kZero, kBalloonValue, kCompress), and says
+  // what that got. To `left` are added the pages that none of them could take: the swap file's.
+  ByWay evict(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& left);
+  // Packs about `pages` pages of the compressed store, oldest first, more tightly.
+  CompressedStore::Condensed condense(Pages pages) { return store_->condense(pages); }
+  // The pages that have been in the compressed store for longest, as of now.
+  std::vector<Gpn> longest_packed(std::size_t most) const;
+  // Between the two, frames that come free go back to the source at once; those that lie unused do when it
+  // begins. Both return how many have gone since.
+  Pages begin_shrinking() { return stock_.begin_shrinking(); }
+  Pages end_shrinking() { return stock_.end_shrinking(); }
+
+  // -- What is known of pages
+
   PageState state(Gpn page) const;  // Precondition: `page` is memory
+  // As they are now; what is no memory has none.
+  bool has_marks(Gpn page, u64 marks) const { return table_.is_memory(page) && table_.look(page).has(marks); }
 
   struct Usage {
     Pages in_state[kPageStates];  // sums to size()
-    Bytes host;                   // what the host's kernel says that the memory file holds now
+    Pages frames;                 // held: private pages and the compressed store
+    Pages unused;                 // granted beyond those
+    Pages store;                  // frames of the compressed store
+    Bytes host;                   // what the host's kernel says that frames and store hold now
   };
   Usage usage() const;
 
-  // Dirty and touched marks since the last take_*: for sampling, migration and swap. The marks of the pages
-  // in the set are cleared and the pages shot down, so that the next touch is seen. What is no memory has no
-  // marks.
-  std::vector<bool> take_touched(std::span<const Gpn> pages);
-  std::vector<bool> take_dirty(std::span<const Gpn> pages);
+  // The marks since the last take_*: for sampling, migration and reclaim. They are cleared and the pages shot
+  // down, so that the next touch is seen.
+  std::vector<bool> take_touched(std::span<const Gpn> pages) { return take_marks(pages, PageWord::kTouched); }
+  std::vector<bool> take_dirty(std::span<const Gpn> pages) { return take_marks(pages, PageWord::kDirty); }
+  std::vector<bool> take_marks(std::span<const Gpn> pages, u64 mark) {
+    return table_.take_marks(pages, mark);
+  }
 
-  // CHECKs all that must hold of words, counts and the memory file. Precondition: nobody uses the memory
-  // meanwhile.
+  // CHECKs all that must hold of words, counts, stores and the memory file. Precondition: nobody uses the
+  // memory meanwhile.
   void check_invariants() const;
 
  private:
-  // One page kept from changing for a scope, ready for `access`.
-  class PinnedPage {
-   public:
-    PinnedPage(GuestMemory& memory, Gpn page, Access access)
-        : memory_(memory), page_(page), access_(access), word_(memory.pin(page, access)) {}
-    ~PinnedPage() { memory_.unpin(page_, word_, access_); }
-    PinnedPage(const PinnedPage&) = delete;
-    PinnedPage& operator=(const PinnedPage&) = delete;
+  friend class SwapOut;
+  class PinnedPage;
+  class PinnedRun;
 
-    bool is_zeros() const { return word_.source() == Source::kZeros; }
-    std::byte* host() const { return memory_.host_of(page_, word_); }
-    template <typename T>
-    T* at(GuestPhys address) const {
-      return reinterpret_cast<T*>(host() + address.page_offset());
-    }
+  GuestMemory(GuestPhys base, Bytes size, Frames frames, os::Mapping words);
 
-   private:
-    GuestMemory& memory_;
-    const Gpn page_;
-    const Access access_;
-    const PageWord word_;
-  };
-
-  // The longest run from an address on that is contiguous in the host too, all of it pinned for a scope.
-  class PinnedRun {
-   public:
-    PinnedRun(GuestMemory& memory, GuestPhys address, Bytes limit, Access access);
-    ~PinnedRun();
-    PinnedRun(const PinnedRun&) = delete;
-    PinnedRun& operator=(const PinnedRun&) = delete;
-    std::span<std::byte> bytes() const { return bytes_; }
-
-   private:
-    GuestMemory& memory_;
-    const Gpn first_;
-    const Access access_;
-    PageWord word_;  // the first page's
-    u64 pages_ = 1;
-    std::span<std::byte> bytes_;
-  };
-
-  struct Parts {
-    os::MemFile file;
-    os::Mapping frames, zeros, words;
-  };
-  GuestMemory(GuestPhys base, Bytes size, Parts parts);
-
-  u64 index_of(Gpn page) const { return page.raw - base_.page(); }
-  bool is_memory(Gpn page) const { return page.raw >= base_.page() && index_of(page) < page_count().raw; }
-  Pages page_count() const { return {size_.raw >> kPageShift}; }
-  std::atomic<u64>& word(Gpn page) const {
-    DCHECK(is_memory(page));
-    return reinterpret_cast<std::atomic<u64>*>(parts_.words.data())[index_of(page)];
-  }
+  std::byte* place_of(Gpn page) const { return frames_.place(table_.index_of(page)); }
+  // Precondition: a state that can be read in place.
   std::byte* host_of(Gpn page, PageWord word) const {
-    if (word.source() == Source::kZeros) return parts_.zeros.data();
-    return parts_.frames.data() + (index_of(page) << kPageShift);
+    if (word.source() == Source::kOwnFrame) return place_of(page);
+    return word.source() == Source::kZeros ? frames_.zeros() : host_of_other(word);
   }
+  std::byte* host_of_other(PageWord word) const;
 
   enum class Pin : bool { kNo, kYes };
   static constexpr u64 marks_of(Access access) {
-    return access == Access::kRead ? PageWord::kTouched : PageWord::kTouched | PageWord::kDirty;
+    return access == Access::kRead ? PageWord::kReadMarks : PageWord::kWriteMarks;
   }
   PageWord settle(Gpn page, Access access, u64 marks, Pin pin);
+  std::optional<PageWord> try_settle(Gpn page, Access access, u64 marks, Pin pin);
+  static bool needs_bringing_in(PageWord word, Access access);
   PageWord pin(Gpn page, Access access) {
-    PageWord found{word(page).load()};
+    PageWord found = table_.look(page);
     const PageWord pinned{found.raw + PageWord::kOnePin};
     if (found.is_settled_private(marks_of(access)) &&
-        word(page).compare_exchange_strong(found.raw, pinned.raw)) {
+        table_.word(page).compare_exchange_strong(found.raw, pinned.raw)) {
       return pinned;
     }
     return settle(page, access, marks_of(access), Pin::kYes);
   }
   void unpin(Gpn page, PageWord pinned, Access access);
-  void count_move(PageState from, PageState to);
 
-  template <typename Wanted>
-  std::vector<Gpn> begin_change(std::span<const Gpn> pages, Wanted wanted);
-  void end_change(Gpn page, PageWord next);
-  void own_held_zero_pages(GuestPhys address, Bytes count);
+  bool bring_in(std::span<const Gpn> pages, Access access);
+  bool bring_in_batch(std::span<const Gpn> pages, Access access, Pages credit);
+  bool prepare(GuestPhys address, Bytes count);
+  bool fill(Gpn page, PageWord old);
+  bool copy_out(Gpn page, PageWord old, PageCopy& to) const;
+  bool peek(Gpn page, PageCopy& to);
+  void let_go(PageWord old);
+  template <typename Next>
+  void drop(std::span<Gpn> ours, Pages& credit, Next next);
   Pages discard_batch(std::span<const Gpn> pages);
-  Pages give_back(Gpn first, Pages count);
-  std::vector<bool> take_marks(std::span<const Gpn> pages, u64 mark);
+  std::vector<Gpn> copy_for_swap(std::span<const Gpn> pages, std::span<PageCopy> copies);
+  Pages take_swapped(std::span<const Gpn> pages, u32 first);
+  void stay_in_memory(std::span<const Gpn> pages);
+  bool pin_as_it_is(Gpn page);
+  bool is_sound(const ShareOffer& offer) const;
+  void share_batch(std::span<const ShareOffer> offers, std::span<ShareAnswer> answers);
+  ByWay evict_batch(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& left);
+  PageWord as_packed(Gpn page, PageWord old, std::span<const std::byte> packed, Pages& credit, ByWay& got);
 
-  const GuestPhys base_;
-  const Bytes size_;
-  Parts parts_;
-  Holders holders_;
-  // How many pages are in each state but kZero, which has the rest: the sum is right at every moment.
-  std::atomic<u64> in_state_[kPageStates] = {};
+  PageTable table_;
+  Frames frames_;
+  FrameStock stock_;
+  std::unique_ptr<CompressedStore> store_;
+  const Vault* vault_ = nullptr;
+  VaultBooks* books_ = nullptr;
+  SwapFile* swap_ = nullptr;
 };
 
 }  // namespace cloister::memory
+
+#include "memory/guest_access.h"  // with_pinned(), load(), store()

@@ -56,6 +56,13 @@ class Holders {
   }
   void wake();
 
+  // Runs work(), which may block, with this thread's holders parked.
+  template <typename Work>
+  auto while_parked(Work work) {
+    const ParkedHere parked(*this);
+    return work();
+  }
+
  private:
   struct alignas(64) Holder {
     std::atomic<const void*> thread{nullptr};  // the thread that entered it; null: parked

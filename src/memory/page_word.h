@@ -23,32 +23,52 @@ enum class Access : u8 { kRead, kWrite };
 // What an access does to a page in each state. A state gets its row together with the code that brings a page
 // into it; until then no page can be in it, because a page only ever moves to a state that has a row.
 enum class Source : u8 {
-  kZeros,     // the read-only zero page, one for all
-  kOwnFrame,  // the page's own place in the guest's memory file
+  kZeros,        // the read-only zero page, one for all
+  kOwnFrame,     // the page's own place in the guest's memory file
+  kBalloonPage,  // the read-only page with the VM's balloon value
+  kVault,        // the vault's frame that the slot names
+  kStore,        // packed, in the compressed store: not readable in place
+  kSwap,         // in the swap file: likewise
 };
 struct StateRule {
   Source source;          // where a read finds the content
+  PageState after_read;   // the state that a page must be in to be read in place
   PageState after_write;  // the state that a page must be in to be written
 };
 inline constexpr StateRule kStateRules[] = {
-    {Source::kZeros, PageState::kPrivate},     // kZero
-    {Source::kOwnFrame, PageState::kPrivate},  // kPrivate
+    {Source::kZeros, PageState::kZero, PageState::kPrivate},                // kZero
+    {Source::kOwnFrame, PageState::kPrivate, PageState::kPrivate},          // kPrivate
+    {Source::kBalloonPage, PageState::kBalloonValue, PageState::kPrivate},  // kBalloonValue
+    {Source::kVault, PageState::kShared, PageState::kPrivate},              // kShared
+    {Source::kStore, PageState::kPrivate, PageState::kPrivate},             // kCompressed
+    {Source::kSwap, PageState::kPrivate, PageState::kPrivate},              // kSwapped
 };
 
 constexpr bool is_live(PageState state) { return static_cast<u64>(state) < std::size(kStateRules); }
 constexpr const StateRule& rule_of(PageState state) { return kStateRules[static_cast<u64>(state)]; }
+constexpr PageState state_for(Access access, PageState state) {
+  return access == Access::kRead ? rule_of(state).after_read : rule_of(state).after_write;
+}
+// Whether states with this source keep something in the word's slot that must be let go of.
+constexpr bool has_slot(Source source) {
+  return source == Source::kVault || source == Source::kStore || source == Source::kSwap;
+}
 constexpr bool rules_are_closed() {
   for (const StateRule& rule : kStateRules) {
-    if (!is_live(rule.after_write) || rule_of(rule.after_write).source != Source::kOwnFrame) return false;
+    if (!is_live(rule.after_read) || !is_live(rule.after_write)) return false;
+    if (rule_of(rule.after_write).source != Source::kOwnFrame) return false;
+    if (rule_of(rule.after_read).after_read != rule.after_read) return false;
   }
   return true;
 }
-static_assert(rules_are_closed(), "a write must lead to a live state that has a frame of its own");
+static_assert(rules_are_closed(),
+              "a read must lead to a readable state, a write to one with a frame of its own");
 
 // All that is known of one guest page, in one word that changes by compare-and-swap:
 //
-//   63           32 31             8 7    6         5      4       3         2      0
-//   |     slot     |   pin count    | 0 | changing | held | dirty | touched |  state |
+//   63      32 31         12 11 10        9         8        7        6          5      4       3         2 0
+//   |  slot   | pin count   | 0 | leaving | written | traced | recent | changing | held | dirty | touched |
+//   state |
 //
 // A word of 0 is an untouched zero page, so a table of words fresh from the host is right as it is.
 struct PageWord {
@@ -60,9 +80,17 @@ struct PageWord {
   static constexpr u64 kHeld = 1 << 5;  // a holder may have a translation to it: a change needs a shootdown
   static constexpr u64 kChanging =
       1 << 6;  // somebody changes it now: all others wait, and may only clear marks
-  static constexpr u64 kOnePin = 1 << 8;
-  // Bound: 2^24 pins at once: a pin lasts for one operation of one thread.
-  static constexpr u64 kPinMask = 0xffffff00;
+  // Like touched and dirty, one for each who asks, so that nobody takes another's marks away.
+  static constexpr u64 kRecent = 1 << 7;   // touched since the Reclaimer looked
+  static constexpr u64 kTraced = 1 << 8;   // touched since the ReferenceSampler looked
+  static constexpr u64 kWritten = 1 << 9;  // may have changed since its last copy for the swap file
+  static constexpr u64 kLeaving =
+      1 << 10;  // a copy for the swap file is under way: there is only one at a time
+  static constexpr u64 kReadMarks = kTouched | kRecent | kTraced;
+  static constexpr u64 kWriteMarks = kReadMarks | kDirty | kWritten;
+  static constexpr u64 kOnePin = 1 << 12;
+  // Bound: 2^20 pins at once: a pin lasts for one operation of one thread.
+  static constexpr u64 kPinMask = 0xfffff000;
   // Where the content lies in states that keep it elsewhere (a shared frame, a place in the compressed
   // store or the swap file). 2^32 slots of a page each: 16 TiB. 0 in the states without.
   static constexpr int kSlotShift = 32;
@@ -77,12 +105,16 @@ struct PageWord {
   }
   constexpr bool has(u64 marks) const { return (raw & marks) == marks; }
   constexpr u64 pins() const { return (raw & kPinMask) / kOnePin; }
-  constexpr u64 slot() const { return raw >> kSlotShift; }
+  constexpr u32 slot() const { return static_cast<u32>(raw >> kSlotShift); }
+  // No state at all: what settle() says of a page whose content cannot be had.
+  static constexpr PageWord failed() { return {kStateMask}; }
+  constexpr bool is_failed() const { return (raw & kStateMask) == kStateMask; }
 
-  // Precondition: is_live(state).
-  constexpr PageWord moved_to(PageState state) const {
+  // Precondition: is_live(state), and a slot only for a state that has one.
+  constexpr PageWord moved_to(PageState state, u32 slot = 0) const {
     CHECK(is_live(state));
-    return {(raw & ~kStateMask) | static_cast<u64>(state)};
+    DCHECK(slot == 0 || has_slot(rule_of(state).source));
+    return {(raw & 0xffffffff & ~kStateMask) | static_cast<u64>(state) | (u64{slot} << kSlotShift)};
   }
   constexpr PageWord with(u64 marks) const { return {raw | marks}; }
   constexpr PageWord without(u64 marks) const { return {raw & ~marks}; }

@@ -3,10 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace cloister::memory {
 namespace {
 
-constexpr u64 kMarks[] = {PageWord::kTouched, PageWord::kDirty, PageWord::kHeld, PageWord::kChanging};
+constexpr u64 kMarks[] = {PageWord::kTouched, PageWord::kDirty,  PageWord::kHeld,    PageWord::kChanging,
+                          PageWord::kRecent,  PageWord::kTraced, PageWord::kWritten, PageWord::kLeaving};
 
 TEST(PageWord, AWordOfZerosIsAnUntouchedZeroPage) {
   constexpr PageWord word;
@@ -18,12 +21,14 @@ TEST(PageWord, AWordOfZerosIsAnUntouchedZeroPage) {
 
 TEST(PageWord, ItsFieldsDoNotOverlap) {
   u64 seen = PageWord::kStateMask;
-  for (const u64 field : {PageWord::kTouched, PageWord::kDirty, PageWord::kHeld, PageWord::kChanging,
-                          PageWord::kPinMask, ~u64{0} << PageWord::kSlotShift}) {
+  std::vector<u64> fields(std::begin(kMarks), std::end(kMarks));
+  fields.push_back(PageWord::kPinMask);
+  fields.push_back(~u64{0} << PageWord::kSlotShift);
+  for (const u64 field : fields) {
     EXPECT_EQ(seen & field, 0u);
     seen |= field;
   }
-  EXPECT_GE(PageWord::kStateMask + 1, u64{kPageStates});
+  EXPECT_GT(PageWord::kStateMask, u64{kPageStates}) << "one number is kept for what could not be had";
 }
 
 TEST(PageWord, AMoveKeepsMarksAndPins) {
@@ -35,9 +40,23 @@ TEST(PageWord, AMoveKeepsMarksAndPins) {
   EXPECT_EQ(back.pins(), 2u);
 }
 
+TEST(PageWord, AMoveTakesANewSlotOrNone) {
+  constexpr PageWord packed = PageWord{}.moved_to(PageState::kCompressed, 77).with(PageWord::kDirty);
+  EXPECT_EQ(packed.slot(), 77u);
+  EXPECT_EQ(packed.moved_to(PageState::kSwapped, ~u32{0}).slot(), ~u32{0});
+  EXPECT_EQ(packed.moved_to(PageState::kPrivate),
+            PageWord{}.moved_to(PageState::kPrivate).with(PageWord::kDirty));
+}
+
+TEST(PageWord, WhatCouldNotBeHadIsInNoState) {
+  EXPECT_TRUE(PageWord::failed().is_failed());
+  for (int i = 0; i < kPageStates; ++i)
+    EXPECT_FALSE(PageWord{}.moved_to(static_cast<PageState>(i)).is_failed());
+}
+
 TEST(PageWordDeathTest, NoPageMovesToAStateWithoutARow) {
-  EXPECT_FALSE(is_live(PageState::kSwapped));
-  EXPECT_DEATH((void)PageWord{}.moved_to(PageState::kSwapped), "is_live");
+  EXPECT_FALSE(is_live(static_cast<PageState>(kPageStates)));
+  EXPECT_DEATH((void)PageWord{}.moved_to(static_cast<PageState>(kPageStates)), "is_live");
 }
 
 TEST(PageWord, AWriteAlwaysEndsInAFrameOfTheGuestsOwn) {

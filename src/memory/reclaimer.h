@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
+#include <vector>
 
-#include "base/random.h"
 #include "base/units.h"
 #include "memory/guest_memory.h"
 #include "memory/page_walk.h"
@@ -13,7 +12,7 @@
 namespace cloister::memory {
 
 struct ReclaimOrder {
-  Pages wanted;
+  Pages wanted;  // frames to be given back
   Ways allowed = Ways::all();
   Nanos deadline;  // by os::monotonic_now()
 };
@@ -23,13 +22,13 @@ enum class ReclaimEnd : u8 {
   kDone,
   kDeadline,
   kNothingLeft,  // no page is left that the allowed ways can take
-  kSwapFull,
-  kSwapFailed,  // a write failed; the log has the host's reason
+  kSwapFull,     // likewise, and the swap file has no slot left
+  kSwapFailed,   // likewise, and writes to it fail: the log has the host's reason
 };
 
 struct ReclaimReport {
-  ByWay frames;    // net: what the compressed store grew by is taken off
-  Pages returned;  // frames that went back to the FrameSource, with those that lay unused
+  ByWay frames;    // by the VM's pages; what the compressed store grew by is taken off
+  Pages returned;  // that went back to the FrameSource meanwhile, with those that lay unused and other pages'
   ReclaimEnd end = ReclaimEnd::kDone;
 };
 
@@ -37,22 +36,33 @@ struct ReclaimReport {
 // is no hart's.
 class Reclaimer {
  public:
-  // `memory` outlives it. The same seed and the same accesses give the same victims.
+  // `memory` outlives it. The same seed gives the same order of victims.
   Reclaimer(GuestMemory& memory, u64 seed);
 
-  // Returns at order.deadline at the latest, but for the writes to the swap file that are under way then.
+  // Returns soon after order.deadline at the latest: a batch, or the writes to the swap file that are under
+  // way then, are finished.
   ReclaimReport reclaim(const ReclaimOrder& order);
 
-  // Makes pages look idle that are not used again: call it now and then in calm times, so that an order
-  // finds idle pages at once. Looks at up to `pages` of them.
+  // Makes pages look idle that are not used again: called now and then in calm times, it lets an order find
+  // idle pages at once. Looks at about so many.
   void age(Pages pages);
 
  private:
   // Victims come in clusters of neighbours: less to say to the host's kernel, and one write for several.
   static constexpr u64 kCluster = 16;
+  enum class Victims : u8 { kIdle, kAll };
+  struct Order;
+
+  void go_round(Order& order, Victims which);
+  u64 take_batch(Order& order, Victims which);
+  void go_deeper(Order& order);
+  bool swap_packed(Order& order);
+  void collect(Order& order);
+  static ReclaimEnd end_of(const Order& order);
+  void look_at_next_cluster(Victims which, std::vector<Gpn>& victims, std::vector<Gpn>& recent);
 
   GuestMemory& memory_;
-  PageWalk walk_;
+  PageWalk walk_;  // over the clusters
   SwapOut swap_;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <vector>
 
 #include "base/random.h"
@@ -32,24 +34,25 @@ class ActivitySampler {
   std::vector<Gpn> sample_;
 };
 
-// The references from which a miss-ratio curve is made: those to the pages whose hash is below a threshold,
-// one in `one_in`, always the same ones (spatially hashed sampling: SHARDS, FAST 2015). Reuse distances
-// among them, times `one_in`, are those of the whole memory. Time goes in steps: all references between
-// two calls of take() are as one. One thread at a time, which is no hart's.
+// The references from which a miss-ratio curve is made: those to the pages that the curve's maker chose by a
+// hash, always the same ones (spatially hashed sampling: SHARDS, FAST 2015). Time goes in steps: all
+// references between two calls of take() are as one. One thread at a time, which is no hart's.
 class ReferenceSampler {
  public:
-  // Precondition: one_in > 0. `seed` chooses the pages.
-  ReferenceSampler(GuestMemory& memory, u64 seed, u32 one_in);
+  // Whether the n-th page of the memory is watched. May come to exclude pages that it chose, never the
+  // reverse: policy::memory::MissRatioSampler::samples() is such a one.
+  using Chosen = std::function<bool(u64 n)>;
 
-  u32 one_in() const { return one_in_; }
+  ReferenceSampler(GuestMemory& memory, u64 seed, Chosen chosen);
+
   std::size_t sampled() const { return sample_.size(); }
-  // Those of the sampled pages that were touched since the last call, in random order.
-  std::vector<Gpn> take();
+  // Those of the watched pages that were touched since the last call, by number, in random order.
+  std::vector<u64> take();
 
  private:
   GuestMemory& memory_;
   Random random_;
-  const u32 one_in_;
+  const Chosen chosen_;
   std::vector<Gpn> sample_;
 };
 

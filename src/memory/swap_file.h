@@ -26,6 +26,8 @@ class SwapFile {
   // On a file that another opened (a sandboxed cell is handed one). Its old content is cut off first.
   static Result<std::unique_ptr<SwapFile>> adopt(os::File file, Bytes size);
 
+  virtual ~SwapFile() = default;
+
   Pages capacity() const { return capacity_; }
   Pages used() const { return {used_.load()}; }
 
@@ -37,9 +39,10 @@ class SwapFile {
   std::optional<Run> take(u32 most);
   void give_back(Run run);
 
-  // Precondition: the slots are taken; the sizes are multiples of the page.
-  Result<void> write(u32 first, std::span<const std::byte> from);
-  Result<void> read(u32 first, std::span<std::byte> to) const;
+  // Precondition: the slots are taken; sizes and buffers are multiples of the page. (Virtual: tests let them
+  // fail.)
+  virtual Result<void> write(u32 first, std::span<const std::byte> from);
+  virtual Result<void> read(u32 first, std::span<std::byte> to) const;
 
   struct Counts {
     Pages written, read;
@@ -47,19 +50,20 @@ class SwapFile {
   };
   Counts counts() const;
 
- private:
+ protected:
   SwapFile(os::File file, Pages capacity);
-  static Result<std::unique_ptr<SwapFile>> prepare(os::File file, Bytes size);
-  bool is_taken(u32 slot) const REQUIRES(lock_) { return ((taken_[slot / 64] >> (slot % 64)) & 1) != 0; }
+
+ private:
+  bool is_taken(u64 slot) const REQUIRES(lock_) { return ((taken_[slot / 64] >> (slot % 64)) & 1) != 0; }
   void set_taken(Run run, bool taken) REQUIRES(lock_);
-  u32 next_free(u32 from) const REQUIRES(lock_);
+  u64 next_free(u64 from) const REQUIRES(lock_);
 
   os::File file_;
   const Pages capacity_;
   std::atomic<u64> used_{0};
   Mutex lock_{LockRank::kSwapSlots};
   std::vector<u64> taken_ GUARDED_BY(lock_);  // one bit a slot
-  u32 next_ GUARDED_BY(lock_) = 0;            // where the next search begins
+  u64 next_ GUARDED_BY(lock_) = 0;            // where the next search begins
   std::atomic<u64> written_{0}, failed_writes_{0};
   mutable std::atomic<u64> read_{0}, failed_reads_{0};
 };

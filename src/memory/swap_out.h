@@ -19,13 +19,13 @@ class SwapOut {
 
   enum class Trouble : u8 { kNone, kFull, kFailed };
 
-  // Begins to write those of `pages` that are private and not pinned. May wait for earlier writes.
+  // Begins to write those of `pages` that are private or packed, and not pinned. May wait for earlier writes.
+  // Precondition: the memory has a swap file.
   void submit(std::span<const Gpn> pages);
-  // Waits for all that was begun. Returns how many pages were dropped since the last call: those that were
-  // not written to by the guest meanwhile. `trouble` is the worst since then; each is logged where it comes
-  // up.
+  // Waits for all that was begun, and tells what came of it since the last call: the frames that came free,
+  // by pages that the guest did not use meanwhile, and the worst trouble, which is logged where it comes up.
   struct Done {
-    Pages dropped;
+    Pages freed;
     Trouble trouble = Trouble::kNone;
   };
   Done drain();

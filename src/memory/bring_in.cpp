@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bringing a page's content to a frame of its own, and looking at it without
+//
+// A hart that needs a page that is packed, swapped or shared (and wants to write it) does the work itself, on
+// its own thread, with itself counted as parked: others go on, and only who wants the same page waits. The
+// frame is had first: a wait for the ledger must not hold a page that its reclaimer may be looking at.
+//
+// A device that only reads wants no frame: peek() marks the page as changing, so that nobody moves it or lets
+// go of its slot, copies the content, and takes the mark away. Nothing was changed, so nothing is shot
+// down. A disk write of a page that is in swap goes from one file to the other, and the page stays there.
+//
+// When a content cannot be read back from the swap file, the page stays as it is and the access fails, as
+// with memory that is broken. The next access tries again.
+#include <algorithm>
+
+#include "base/log.h"
+#include "memory/guest_copy.h"
+#include "memory/guest_memory.h"
+
+namespace cloister::memory {
+
+bool GuestMemory::bring_in(std::span<const Gpn> pages, Access access) {
+  return table_.holders().while_parked([&] {
+    bool good = true;
+    while (!pages.empty()) {
+      const Pages credit = stock_.take({pages.size()});
+      if (credit.raw == 0) return false;
+      good = bring_in_batch(pages.first(credit.raw), access, credit) && good;
+      pages = pages.subspan(credit.raw);
+    }
+    return good;
+  });
+}
+
+bool GuestMemory::bring_in_batch(std::span<const Gpn> pages, Access access, Pages credit) {
+  const auto wanted = [&](PageWord word) { return state_for(access, word.state()) != word.state(); };
+  bool good = true;
+  for (const Gpn page : table_.begin_change(pages, wanted)) {
+    const PageWord old = table_.look(page);
+    if (fill(page, old)) {
+      credit -= Pages{1};
+      const PageWord next = old.moved_to(PageState::kPrivate).without(PageWord::kHeld);
+      table_.end_change(page, next.with(marks_of(access)));
+      let_go(old);
+    } else {
+      good = false;
+      table_.end_change(page, old);
+    }
+  }
+  stock_.put(credit);
+  return good;
+}
+
+// Makes the pages of a range writable that cannot become so by a compare-and-swap, with one shootdown for
+// many. For those that come to be so meanwhile there is settle(). Looks at the first kBatch pages only.
+bool GuestMemory::prepare(GuestPhys address, Bytes count) {
+  std::vector<Gpn> found;
+  const u64 last = (address + (count.raw - 1)).page();
+  const u64 end = std::min(last + 1, address.page() + PageTable::kBatch);
+  for (Gpn page = gpn_of(address); page.raw < end; ++page.raw) {
+    if (needs_bringing_in(table_.look(page), Access::kWrite)) found.push_back(page);
+  }
+  return found.empty() || bring_in(found, Access::kWrite);
+}
+
+// The page's place gets its content. Precondition: the page is ours, and its place is a hole.
+bool GuestMemory::fill(Gpn page, PageWord old) {
+  if (old.source() == Source::kZeros) return true;
+  const u64 index = table_.index_of(page);
+  if (copy_out(page, old, *reinterpret_cast<PageCopy*>(frames_.place(index)))) return true;
+  frames_.give_back(index, {1});
+  return false;
+}
+
+// Precondition: nobody else moves the page meanwhile.
+bool GuestMemory::copy_out(Gpn page, PageWord old, PageCopy& to) const {
+  if (old.source() == Source::kStore) {
+    store_->get(old.slot(), to.bytes);
+  } else if (old.source() == Source::kSwap) {
+    const Result<void> done = swap_->read(old.slot(), to.bytes);
+    if (!done.ok())
+      log(LogLevel::kError, "page {:#x} of the guest cannot be read back: {}", page.address().raw,
+          done.failure().message);
+    return done.ok();
+  } else {
+    copy_racing(to.bytes.data(), host_of(page, old), kPageSize);
+  }
+  return true;
+}
+
+// Copies the content of a page that has no frame of its own. False when it has, or content cannot be had.
+bool GuestMemory::peek(Gpn page, PageCopy& to) {
+  const auto elsewhere = [](PageWord word) { return has_slot(word.source()); };
+  while (!table_.begin_copy(page, elsewhere)) {
+    if (!elsewhere(table_.look(page))) return false;
+    table_.wait_for_change(page);
+  }
+  const PageWord old = table_.look(page);
+  const bool good = table_.holders().while_parked([&] { return copy_out(page, old, to); });
+  table_.end_change(page, old.with(PageWord::kReadMarks));
+  return good;
+}
+
+// What a page's old word kept elsewhere is no longer needed.
+void GuestMemory::let_go(PageWord old) {
+  const u32 slot = old.slot();
+  if (old.source() == Source::kVault) books_->released({&slot, 1});
+  if (old.source() == Source::kStore) store_->drop(slot);
+  if (old.source() == Source::kSwap) swap_->give_back({slot, 1});
+}
+
+}  // namespace cloister::memory

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whom to take frames from, and how
+//
+// The guest's own kernel knows best what it needs least, but it is not asked here: this is what is done when
+// its help (the balloon, free pages) is not enough, or does not come in time.
+//
+// Victims are idle pages, chosen at random among them. To follow an order of use, as a kernel does, would be
+// to fight the guest's: its kernel is about to reuse the page that it used least recently, and that is the
+// very page a host would have taken (Waldspurger, OSDI 2002, 3.1). What random choice costs against the best
+// order is bounded, and there is no guest that it treats worst. A page is idle when nobody touched it since
+// this walk last came by: the mark kRecent, which only the walk takes, in the way of a clock's hand, but in
+// a random order of clusters.
+//
+// An order is carried out in rounds over all of memory. In each, idle pages go by the cheapest way that takes
+// them: zeros and balloon pages for nothing; the rest are packed; what cannot be packed goes to the swap
+// file. Used pages lose their mark and have until the next round to be used again. When a round was not
+// enough, what is packed gives more: its oldest part is packed tighter, then swapped. After two rounds the
+// order stands above use: then every page may be taken.
+//
+// Nothing is chosen twice in a round, so a round ends; and an order ends when it has what it wants, when it
+// is late, or when a round over everything found nothing.
+#include "memory/reclaimer.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/os/clock.h"
+
+namespace cloister::memory {
+namespace {
+
+constexpr std::size_t kBatch = 64;       // victims at a time, after which order and clock are looked at
+constexpr u64 kMostClusters = 64;        // looked at for one batch
+constexpr std::size_t kSwapBatch = 256;  // packed pages at a time
+constexpr Pages kCondenseBatch{128};     // likewise: about 5 ms
+constexpr int kPatientRounds = 2;        // in which used pages are spared
+constexpr Nanos kRoundTime{50'000'000};  // which a page has at least to show that it is used
+
+constexpr u64 clusters_in(Bytes size, u64 cluster) {
+  return ((size.raw >> kPageShift) + cluster - 1) / cluster;
+}
+
+}  // namespace
+
+struct Reclaimer::Order {
+  const ReclaimOrder& wanted;
+  ReclaimReport report;
+  Pages unused;         // frames that lay in the stock
+  Pages being_swapped;  // submitted, not collected
+  bool has_swap;
+  SwapOut::Trouble trouble = SwapOut::Trouble::kNone;
+
+  Pages got() const { return unused + report.frames.total(); }
+  bool has_enough() const { return got() >= wanted.wanted; }
+  bool is_late() const { return os::monotonic_now() >= wanted.deadline; }
+  bool is_over() const { return has_enough() || is_late(); }
+  Pages missing() const { return has_enough() ? Pages{0} : wanted.wanted - got(); }
+  bool may_swap() const {
+    return has_swap && wanted.allowed.allow(Way::kSwap) && trouble == SwapOut::Trouble::kNone;
+  }
+};
+
+Reclaimer::Reclaimer(GuestMemory& memory, u64 seed)
+    : memory_(memory), walk_(clusters_in(memory.size(), kCluster), seed), swap_(memory) {}
+
+ReclaimReport Reclaimer::reclaim(const ReclaimOrder& wanted) {
+  Order order{wanted, {}, memory_.begin_shrinking(), {}, memory_.has_swap()};
+  for (int round = 0; !order.is_over(); ++round) {
+    const Nanos begun = os::monotonic_now();
+    const Pages before = order.got();
+    go_round(order, round < kPatientRounds ? Victims::kIdle : Victims::kAll);
+    if (!order.is_over()) go_deeper(order);
+    if (round >= kPatientRounds && order.got() == before) break;
+    const Nanos next = std::min(begun + kRoundTime, wanted.deadline), now = os::monotonic_now();
+    if (!order.is_over() && now < next)
+      std::this_thread::sleep_for(std::chrono::nanoseconds((next - now).raw));
+  }
+  collect(order);
+  order.report.returned = memory_.end_shrinking();
+  order.report.end = end_of(order);
+  return order.report;
+}
+
+void Reclaimer::go_round(Order& order, Victims which) {
+  for (u64 looked = 0; looked < walk_.count() && !order.is_over();) looked += take_batch(order, which);
+  collect(order);
+}
+
+// Returns how many clusters it looked at.
+u64 Reclaimer::take_batch(Order& order, Victims which) {
+  std::vector<Gpn> victims, recent, left;
+  u64 looked = 0;
+  for (; looked < kMostClusters && victims.size() + kCluster <= kBatch; ++looked)
+    look_at_next_cluster(which, victims, recent);
+  memory_.take_marks(recent, PageWord::kRecent);
+  order.report.frames += memory_.evict(victims, order.wanted.allowed, left);
+  if (!order.may_swap() || order.has_enough()) return looked;
+  swap_.submit(left);
+  order.being_swapped += Pages{left.size()};
+  if (order.being_swapped >= order.missing()) collect(order);
+  return looked;
+}
+
+void Reclaimer::look_at_next_cluster(Victims which, std::vector<Gpn>& victims, std::vector<Gpn>& recent) {
+  const u64 first = memory_.base().page() + walk_.next() * kCluster;
+  const u64 end = std::min(first + kCluster, (memory_.base() + memory_.size().raw).page());
+  for (Gpn page{first}; page.raw < end; ++page.raw) {
+    if (memory_.state(page) != PageState::kPrivate) continue;
+    const bool spared = which == Victims::kIdle && memory_.has_marks(page, PageWord::kRecent);
+    (spared ? recent : victims).push_back(page);
+  }
+}
+
+void Reclaimer::go_deeper(Order& order) {
+  Pages& condensed = order.report.frames[Way::kCondense];
+  while (order.wanted.allowed.allow(Way::kCondense) && !order.is_over()) {
+    const auto [tried, freed] = memory_.condense(kCondenseBatch);
+    if (tried.raw == 0) break;
+    condensed += freed;
+  }
+  while (order.may_swap() && !order.is_over() && swap_packed(order)) continue;
+}
+
+// Returns whether it got any frames.
+bool Reclaimer::swap_packed(Order& order) {
+  const Pages before = order.got();
+  swap_.submit(memory_.longest_packed(kSwapBatch));
+  collect(order);
+  return order.got() > before;
+}
+
+void Reclaimer::collect(Order& order) {
+  const SwapOut::Done done = swap_.drain();
+  order.report.frames[Way::kSwap] += done.freed;
+  order.trouble = std::max(order.trouble, done.trouble);
+  order.being_swapped = {};
+}
+
+ReclaimEnd Reclaimer::end_of(const Order& order) {
+  if (order.has_enough()) return ReclaimEnd::kDone;
+  if (order.is_late()) return ReclaimEnd::kDeadline;
+  if (order.trouble == SwapOut::Trouble::kFailed) return ReclaimEnd::kSwapFailed;
+  return order.trouble == SwapOut::Trouble::kFull ? ReclaimEnd::kSwapFull : ReclaimEnd::kNothingLeft;
+}
+
+void Reclaimer::age(Pages pages) {
+  for (u64 looked = 0; looked < pages.raw; looked += kMostClusters * kCluster) {
+    std::vector<Gpn> idle, recent;
+    for (u64 i = 0; i < kMostClusters; ++i) look_at_next_cluster(Victims::kIdle, idle, recent);
+    for (std::span<const Gpn> rest = recent; !rest.empty();
+         rest = rest.subspan(std::min(PageTable::kBatch, rest.size())))
+      memory_.take_marks(rest.first(std::min(PageTable::kBatch, rest.size())), PageWord::kRecent);
+  }
+}
+
+}  // namespace cloister::memory
