@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures what memory's parts cost: run it as `./run bench memory [--json FILE] [--rows a,b]`.
 
-Each row is one benchmark of one of this folder's programs, in CPU time of its own, the median of several runs:
-other work on the machine weighs little.
+Most rows are one benchmark of one of this folder's programs, in CPU time of its own, the median of several runs:
+other work on the machine weighs little. What it costs to take a guest's memory and to give it back is
+measured by a program that knows how to (reclaim_bench.cpp); its peer is the host's own disk.
 """
 import argparse
 import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import harness  # noqa: E402
@@ -22,6 +24,8 @@ ROWS = {
     "targets_10000_by_time": ("memory_policy_bench", "targets_for/by_time/10000", "ms"),
     "targets_10000_pools": ("memory_policy_bench", "targets_for/pools_of_100/10000", "ms"),
 }
+RECLAIM = ("compress", "compress-ratio", "zeros", "page-in-compressed", "condense", "condense-ratio", "page-in-condensed",
+           "swap-out", "swap-out-share", "page-in-swapped", "growth")
 SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
@@ -35,6 +39,17 @@ def measure(program, benchmarks, repeat):
             for entry in json.loads(output)["benchmarks"] if entry["aggregate_name"] == "median"}
 
 
+def measure_reclaim(wanted, goals):
+    """The figures among `wanted` from reclaim_bench's lines: name, value, unit, and the host's own where there is one."""
+    subprocess.run(["ninja", "-C", harness.BUILD, "reclaim_bench"], check=True, stdout=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory(dir=harness.CACHE) as folder:
+        output = subprocess.run([harness.BUILD / "bin/reclaim_bench", folder], check=True, stdout=subprocess.PIPE,
+                                text=True).stdout
+    lines = [line.split() for line in output.splitlines()]
+    return [harness.figure(name, float(value), unit, float(peer[0]) if peer else None, goals)
+            for name, value, unit, *peer in lines if name in wanted]
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./run bench memory", description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="FILE")
@@ -42,12 +57,14 @@ def main():
     parser.add_argument("--rows", default="", help="names with commas between; default: all")
     parser.add_argument("--repeat", type=int, default=5, help="medians of so many runs")
     arguments = parser.parse_args()
-    wanted = [row for row in arguments.rows.split(",") if row] or list(ROWS)
-    unknown = [row for row in wanted if row not in ROWS]
+    wanted = [row for row in arguments.rows.split(",") if row] or [*ROWS, *RECLAIM]
+    unknown = [row for row in wanted if row not in ROWS and row not in RECLAIM]
     if unknown:
-        parser.error(f"there is no row {unknown[0]}: there are {', '.join(ROWS)}")
+        parser.error(f"there is no row {unknown[0]}: there are {', '.join([*ROWS, *RECLAIM])}")
+    reclaim, wanted = [row for row in wanted if row in RECLAIM], [row for row in wanted if row in ROWS]
     programs = sorted({ROWS[row][0] for row in wanted})
-    subprocess.run(["ninja", "-C", harness.BUILD] + programs, check=True, stdout=subprocess.DEVNULL)
+    if programs:
+        subprocess.run(["ninja", "-C", harness.BUILD] + programs, check=True, stdout=subprocess.DEVNULL)
     found = {program: measure(program, [ROWS[row][1] for row in wanted if ROWS[row][0] == program], arguments.repeat)
              for program in programs}
     goals = json.loads((pathlib.Path(__file__).parent / "goals.json").read_text())
@@ -55,8 +72,10 @@ def main():
     for row in wanted:
         program, benchmark, unit = ROWS[row]
         figures.append(harness.figure(row, found[program][benchmark] / SECONDS[unit], unit, None, goals))
-    lines = [[one["name"], f"{one['value']:.3g}", one["unit"], one["goal"] or ""] for one in figures]
-    print(harness.table(["row", "ours", "", "goal"], lines))
+    if reclaim:
+        figures += measure_reclaim(reclaim, goals)
+    lines = [[one["name"], f"{one['value']:.3g}", one["unit"], one["goal"] or "", f"{one['peer']:.3g}" if one["peer"] else ""] for one in figures]
+    print(harness.table(["row", "ours", "", "goal", "peer"], lines))
     return harness.report(figures, arguments.json)
 
 
