@@ -5,6 +5,7 @@
 #include <regex>
 #include <set>
 
+#include "tidy/functions.h"
 #include "tidy/source_tree.h"
 
 namespace cloister::tidy {
@@ -56,6 +57,19 @@ TEST(Text, TypesAreNamedForWhatTheyAre) {
     for (std::size_t i = 0; i < file.lines.size(); ++i) {
       if (std::regex_search(file.lines[i], kVague))
         report(file, i + 1, "name the type for what it is or does: no manager, helper or utility");
+    }
+  }
+}
+
+// A policy decides the same on every host: floating point would make that a matter of compilers.
+TEST(Text, PoliciesDecideInWholeNumbers) {
+  static const std::regex kFloat(R"(\b(float|double)\b)");
+  for (const SourceFile& file : source_files()) {
+    if (!file.is_under("src/policy") || !file.is_code() || file.ends_in("_test.cpp")) continue;
+    const std::vector<std::string> code = without_comments_and_literals(file.lines);
+    for (std::size_t i = 0; i < code.size(); ++i) {
+      if (std::regex_search(code[i], kFloat))
+        report(file, i + 1, "decides with floating point: multiply out, in whole numbers of 128 bits");
     }
   }
 }

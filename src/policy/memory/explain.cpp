@@ -109,6 +109,17 @@ std::string explain(const ClientTree& tree, const Decision& decision) {
   return text;
 }
 
+std::string explain(const ActivityEstimator& estimator) {
+  if (estimator.periods() == 0)
+    return "Its first sampling period is not over: it counts as using all its memory.\n";
+  return fmt::format(
+      "It is thought to use {}, give or take {}: the largest of {} (slow average), {} (fast) and {} (with "
+      "the period "
+      "that runs), from {} samples a period.\n",
+      percent(estimator.estimate()), percent(estimator.error()), percent(estimator.slow()),
+      percent(estimator.fast()), percent(estimator.running()), estimator.settings().samples);
+}
+
 std::string explain(HostState state, const Thresholds& thresholds, Pages free) {
   std::string text = fmt::format(
       "The host is in state {}: {} are free (high {}, soft {}, hard {}, low {}).\n", name_of(state),

@@ -13,6 +13,8 @@ namespace cloister::policy::memory {
 std::string reason_in_short(const Decision& decision);
 // Several sentences, a line each.
 std::string explain(const ClientTree& tree, const Decision& decision);
+// How much it is thought to use, by which average, and how far that may be off.
+std::string explain(const ActivityEstimator& estimator);
 // What the state of the host means for everybody.
 std::string explain(HostState state, const Thresholds& thresholds, Pages free);
 

@@ -45,6 +45,17 @@ TEST(Explain, TellsWhatBoundsATarget) {
   EXPECT_THAT(told(200), HasSubstr("Nothing moves."));
 }
 
+TEST(Explain, TellsHowFarAnEstimateMayBeOff) {
+  ActivityEstimator estimator;
+  EXPECT_THAT(explain(estimator), HasSubstr("counts as using all its memory"));
+  estimator.begin({}, {});
+  estimator.end(50);
+  estimator.note(0);
+  EXPECT_THAT(explain(estimator),
+              HasSubstr("use 50.0 %, give or take 5.0 %: the largest of 50.0 % (slow average), 50.0 % "
+                        "(fast) and 25.0 % (with the period that runs), from 100 samples"));
+}
+
 TEST(Explain, TellsWhatAHostStateMeans) {
   const auto thresholds = Thresholds::of(ThresholdKind::kFixed, {25'600});
   EXPECT_THAT(
