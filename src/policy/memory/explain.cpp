@@ -120,6 +120,16 @@ std::string explain(const ActivityEstimator& estimator) {
       percent(estimator.fast()), percent(estimator.running()), estimator.settings().samples);
 }
 
+std::string explain(const MissRatioCurve& curve, Units held, Units step) {
+  if (curve.references == 0) return "No reference was sampled yet, so no miss-ratio curve is known.\n";
+  return fmt::format(
+      "By its miss-ratio curve, {} of its references miss with the {} that it holds; with {} more {}, with "
+      "{} less "
+      "{}.\n",
+      percent(curve.at(held)), size(held), size(step), percent(curve.at(held + step)), size(step),
+      percent(curve.at(held > step ? held - step : Units{})));
+}
+
 std::string explain(HostState state, const Thresholds& thresholds, Pages free) {
   std::string text = fmt::format(
       "The host is in state {}: {} are free (high {}, soft {}, hard {}, low {}).\n", name_of(state),

@@ -15,6 +15,8 @@ std::string reason_in_short(const Decision& decision);
 std::string explain(const ClientTree& tree, const Decision& decision);
 // How much it is thought to use, by which average, and how far that may be off.
 std::string explain(const ActivityEstimator& estimator);
+// What its next and its last memory are worth by the miss-ratio curve, `step` more and less than it holds.
+std::string explain(const MissRatioCurve& curve, Units held, Units step);
 // What the state of the host means for everybody.
 std::string explain(HostState state, const Thresholds& thresholds, Pages free);
 

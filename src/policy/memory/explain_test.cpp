@@ -56,6 +56,27 @@ TEST(Explain, TellsHowFarAnEstimateMayBeOff) {
                         "(fast) and 25.0 % (with the period that runs), from 100 samples"));
 }
 
+TEST(Explain, TellsWhatMoreAndLessMemoryWouldDo) {
+  EXPECT_THAT(explain(MissRatioCurve{}, kMiBs(32), kMiBs(16)), HasSubstr("no miss-ratio curve"));
+  const MissRatioCurve curve{
+      {{{}, Fraction::whole()}, {kMiBs(32), Fraction::percent(20)}, {kMiBs(48), Fraction::percent(3)}}, 1000};
+  EXPECT_THAT(
+      explain(curve, kMiBs(32), kMiBs(16)),
+      HasSubstr("20.0 % of its references miss with the 32.0 MiB that it holds; with 16.0 MiB more 3.0 %, "
+                "with 16.0 MiB less 100.0 %"));
+}
+
+TEST(Explain, TellsThatATargetCameFromWorth) {
+  ClientTree tree;
+  const ClientId a = tree.add_client(kRoot, "a", kMiBs(256), {}).take();
+  const ClientId b = tree.add_client(kRoot, "b", kMiBs(256), {}).take();
+  const MissRatioCurve curve{{{{}, Fraction::whole()}, {kMiBs(256), {0}}}, 1};
+  const Worth worths[] = {{a, curve, 1'000'000}, {b, curve, 1}};
+  const Plan plan = targets_by_worth(tree, kMiBs(200), {}, worths);
+  EXPECT_EQ(reason_in_short(*plan.find(a)), "the misses it saves");
+  EXPECT_THAT(explain(tree, *plan.find(a)), HasSubstr("others' needs could not take it below 25.0 MiB"));
+}
+
 TEST(Explain, TellsWhatAHostStateMeans) {
   const auto thresholds = Thresholds::of(ThresholdKind::kFixed, {25'600});
   EXPECT_THAT(

@@ -257,6 +257,23 @@ TEST(TargetsByWorth, LeaveTheUnknownTheirPlainShare) {
   EXPECT_EQ(targets_by_worth(pair.tree, kMiBs(200), {}, worths).find(pair.b)->target, kMiBs(100));
 }
 
+// A pool bids with the best savings of those within it, and divides what it gets by the same: of the 200 MiB
+// that keen's savings bring to the pool, dull keeps a quarter of his plain share.
+TEST(TargetsByWorth, GoThroughPoolsToWhoSavesMost) {
+  ClientTree tree({TaxKind::kFlat, Fraction::percent(75)});
+  const ClientId pool = tree.add_pool(kRoot, "pool", {}).take();
+  const ClientId keen = tree.add_client(pool, "keen", kMiBs(256), {}).take();
+  const ClientId dull = tree.add_client(pool, "dull", kMiBs(256), {}).take();
+  const ClientId other = tree.add_client(kRoot, "other", kMiBs(512), {}).take();
+  const Worth worths[] = {
+      {keen, cliff(kMiBs(200)), 1'000'000}, {dull, cliff(kMiBs(200)), 10}, {other, cliff(kMiBs(400)), 1'000}};
+  const Plan plan = targets_by_worth(tree, kMiBs(512), {}, worths);
+  EXPECT_EQ(plan.find(pool)->target, kMiBs(200));
+  EXPECT_EQ(plan.find(keen)->target, kMiBs(175));
+  EXPECT_EQ(plan.find(keen)->target + plan.find(dull)->target, plan.find(pool)->target);
+  EXPECT_EQ(plan.find(pool)->target + plan.find(other)->target, kMiBs(512));
+}
+
 TEST(TargetsByWorth, GiveOutAllAndKeepMinimums) {
   const u64 seed = 10'430'094;
   fmt::print("seed {}\n", seed);
