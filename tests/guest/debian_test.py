@@ -41,7 +41,7 @@ class Debian(support.GuestCase):
         self.assertIn("0 loaded units listed", self.run_in(guest, "systemctl --failed --no-pager", 120))
 
     def compiles(self, guest):
-        output = self.run_in(guest, f"printf %s '{C_PROGRAM}' > /tmp/a.c && gcc -O2 -o /tmp/a /tmp/a.c && /tmp/a", 300)
+        output = self.run_in(guest, f"printf %s '{C_PROGRAM}' > /tmp/a.c && gcc -O2 -o /tmp/a /tmp/a.c && /tmp/a; echo", 300)
         self.assertIn("sum 332833500", output)
 
     def runs_python(self, guest):
