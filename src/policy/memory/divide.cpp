@@ -20,9 +20,10 @@
 // lies at most one bid of each client, and these few are sorted by their exact price.
 //
 // Equal prices: a unit stays with who has it (moving it would gain nobody anything), then the order of the
-// tree decides. It is what the page-wise rule does, whatever the order in which it is run.
+// tree decides. The page-wise rule ends the same way when whoever will pay most is served first, as settle()
+// does.
 //
-// Tried: bisection over the price itself needs a division for each client and step, and rounds; over x it is
+// Why x and not the price itself: over the price each client's budget is a division that rounds; over x it is
 // one multiplication, and exact.
 namespace cloister::policy::memory {
 namespace {
