@@ -51,7 +51,8 @@ struct MachineConfig {
   std::vector<DiskConfig> disks;
   std::optional<NetConfig> net;
   std::vector<ShareConfig> shares;
-  std::string vsock;  // path prefix of the unix sockets; empty: no vsock device
+  bool balloon = false;  // virtio's memory balloon: for guests without the balloon application
+  std::string vsock;     // path prefix of the unix sockets; empty: no vsock device
   ConsoleKind console = ConsoleKind::kUart;
   OnReboot on_reboot = OnReboot::kRestart;  // what a restart asked for by the guest does
   Engine engine = Engine::kTranslator;

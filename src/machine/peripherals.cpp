@@ -79,6 +79,11 @@ Result<void> Peripherals::attach_virtio(const MachineConfig& config, const Surro
   }
   if (config.console == ConsoleKind::kVirtio) TRY(add(std::make_unique<virtio::Console>(console_)));
   TRY(add(make_entropy(config)));
+  if (config.balloon) {
+    auto balloon = std::make_unique<virtio::Balloon>(memory_);
+    balloon_ = balloon.get();
+    TRY(add(std::move(balloon)));
+  }
   if (!config.vsock.empty()) TRY(add(TRY(virtio::vsock::Vsock::create(around.loop, {config.vsock}))));
   for (const ShareConfig& share : config.shares) TRY(add(TRY(make_share(share))));
   return {};

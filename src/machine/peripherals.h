@@ -11,6 +11,7 @@
 #include "device/plic.h"
 #include "device/rtc.h"
 #include "device/uart.h"
+#include "device/virtio/balloon/balloon.h"
 #include "device/virtio/device.h"
 #include "device/virtio/mmio.h"
 #include "device/virtio/net/backend.h"
@@ -36,6 +37,7 @@ class Peripherals {
 
   device::Bus& bus() { return bus_; }
   device::QueuedConsole& console() { return console_; }
+  device::virtio::Balloon* balloon() { return balloon_; }  // null: not configured
   u32 virtio_devices() const { return static_cast<u32>(transports_.size()); }
 
   // What the guest printed and nobody has shown yet. Any thread; nearly free when there is nothing.
@@ -58,6 +60,7 @@ class Peripherals {
   device::Rtc rtc_;
   std::unique_ptr<device::virtio::net::NetBackend> network_;
   std::vector<std::unique_ptr<device::virtio::Device>> devices_;
+  device::virtio::Balloon* balloon_ = nullptr;  // one of devices_
   std::vector<std::unique_ptr<device::virtio::MmioTransport>> transports_;
   device::Bus bus_;
 };

@@ -18,9 +18,29 @@
 #include "memory/guest_memory.h"
 
 namespace cloister::memory {
+namespace {
+
+// The pages around one in its cluster whose slots lie as the pages do.
+std::vector<Gpn> swapped_neighbours(const PageTable& table, Gpn page) {
+  const u32 slot = table.look(page).slot();
+  const auto follows = [&](u64 other) {
+    if (!table.is_memory({other})) return false;
+    const PageWord word = table.look({other});
+    return word.source() == Source::kSwap && u64{word.slot()} + page.raw == u64{slot} + other;
+  };
+  u64 first = page.raw, end = page.raw + 1;
+  while (first % PageTable::kCluster != 0 && follows(first - 1)) --first;
+  while (end % PageTable::kCluster != 0 && follows(end)) ++end;
+  std::vector<Gpn> run;
+  for (; first < end; ++first) run.push_back({first});
+  return run;
+}
+
+}  // namespace
 
 bool GuestMemory::bring_in(std::span<const Gpn> pages, Access access) {
   return table_.holders().while_parked([&] {
+    if (pages.size() == 1 && bring_in_with_neighbours(pages[0], access)) return true;
     bool good = true;
     while (!pages.empty()) {
       const Pages credit = stock_.take({pages.size()});
@@ -49,6 +69,40 @@ bool GuestMemory::bring_in_batch(std::span<const Gpn> pages, Access access, Page
   }
   stock_.put(credit);
   return good;
+}
+
+// Neighbours that were swapped out together lie side by side in the file, and places do in memory: one read
+// brings them all, in little more time than one page. Only frames that lie unused are spent on them, and they
+// have no mark of use, so those that were not wanted go first. False, with nothing done, when this is no such
+// page.
+bool GuestMemory::bring_in_with_neighbours(Gpn page, Access access) {
+  if (table_.look(page).source() != Source::kSwap) return false;
+  const std::vector<Gpn> run = swapped_neighbours(table_, page);
+  Pages credit = stock_.take_from_here({run.size()});
+  if (credit.raw < run.size()) return stock_.put(credit), false;
+  std::vector<Gpn> ours =
+      table_.begin_change(run, [](PageWord word) { return word.source() == Source::kSwap; });
+  const bool whole = ours.size() == run.size() && read_run(ours);
+  for (const Gpn one : ours) {
+    const PageWord old = table_.look(one);
+    const PageWord next = old.moved_to(PageState::kPrivate).without(PageWord::kReadMarks);
+    table_.end_change(one, !whole ? old : one == page ? next.with(marks_of(access)) : next);
+    if (whole) let_go(old);
+  }
+  if (!whole) stock_.put(credit);
+  return whole;
+}
+
+// False, and holes again, when they do not lie in a row any more or cannot be read.
+bool GuestMemory::read_run(std::span<const Gpn> run) {
+  const u32 slot = table_.look(run[0]).slot();
+  for (u32 i = 0; i < run.size(); ++i) {
+    if (table_.look(run[i]).slot() != slot + i) return false;
+  }
+  const Pages count{run.size()};
+  if (swap_->read(slot, {place_of(run[0]), bytes_of(count).raw}).ok()) return true;
+  frames_.give_back(table_.index_of(run[0]), count);
+  return false;
 }
 
 // Makes the pages of a range writable that cannot become so by a compare-and-swap, with one shootdown for

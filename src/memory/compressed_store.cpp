@@ -38,12 +38,17 @@ constexpr u64 pages_up(u64 bytes) { return (bytes + kPageMask) >> kPageShift; }
 
 }  // namespace
 
-Result<std::unique_ptr<CompressedStore>> CompressedStore::create(Pages pages, FrameStock& stock) {
-  // Live pages take 3/4 of a page at most, and may be half of the frames before compact() keeps them down.
-  const u64 segments = pages.raw * 3 / 2 / kSegmentFrames + 8;
-  os::MemFile file = TRY(os::MemFile::create("packed-pages", Bytes{segments * kSegmentSize}));
+Result<std::unique_ptr<CompressedStore>> CompressedStore::create(Pages most, FrameStock& stock) {
+  os::MemFile file = TRY(
+      os::MemFile::create("packed-pages", Bytes{(most.raw / kSegmentFrames + 1 + kSpare) * kSegmentSize}));
   os::Mapping arena = TRY(file.map(os::Protection::kReadWrite));
   return std::unique_ptr<CompressedStore>(new CompressedStore(std::move(file), std::move(arena), stock));
+}
+
+bool CompressedStore::has_room() const {
+  const MutexLock lock(lock_);
+  const u64 used = segments_.size() - free_segments_.size();
+  return (used + kSpare) * kSegmentSize <= arena_.size().raw;
 }
 
 CompressedStore::CompressedStore(os::MemFile file, os::Mapping arena, FrameStock& stock)
@@ -103,7 +108,7 @@ u32 CompressedStore::take_handle(u32 owner) {
 
 u64 CompressedStore::append(Kind kind, Header header, std::span<const std::byte> packed, Pages& credit) {
   const u64 room = room_for(packed.size());
-  u32& open = open_[static_cast<int>(kind)];
+  u32& open = open_[static_cast<std::size_t>(kind)];
   if (open == kNone || segments_[open].filled + room > kSegmentSize) open = open_segment(kind);
   Segment& segment = segments_[open];
   const Pages new_frames{pages_up(segment.filled + room) - pages_up(segment.filled)};
@@ -122,7 +127,7 @@ u64 CompressedStore::append(Kind kind, Header header, std::span<const std::byte>
 
 // Closes the open one of this kind and returns an empty one.
 u32 CompressedStore::open_segment(Kind kind) {
-  if (const u32 full = open_[static_cast<int>(kind)]; full != kNone) {
+  if (const u32 full = open_[static_cast<std::size_t>(kind)]; full != kNone) {
     Segment& old = segments_[full];
     old.open = false;
     const std::pair<u32, u64> by_age{full, old.born};
@@ -297,7 +302,7 @@ std::vector<u32> CompressedStore::oldest(std::size_t most) const {
     if (segments_[index].born == born) add(index);
   }
   for (const Kind kind : {Kind::kSettled, Kind::kFresh}) {
-    if (const u32 open = open_[static_cast<int>(kind)]; open != kNone) add(open);
+    if (const u32 open = open_[static_cast<std::size_t>(kind)]; open != kNone) add(open);
   }
   return owners;
 }

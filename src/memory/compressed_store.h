@@ -28,11 +28,14 @@ namespace cloister::memory {
 // Invariant: frames() <= what is live / (3/4) + two open segments + kSlack; what the host holds <= frames().
 class CompressedStore {
  public:
-  // For at most `pages` pages at a time. Holds nothing until put().
-  static Result<std::unique_ptr<CompressedStore>> create(Pages pages, FrameStock& stock);
+  // Of at most about `most` frames. Holds nothing until put().
+  static Result<std::unique_ptr<CompressedStore>> create(Pages most, FrameStock& stock);
+
+  // Whether at least a thousand more pages may be put.
+  bool has_room() const;
 
   // Keeps a packed page for `owner`; returns its handle. Takes at most one frame from `credit`.
-  // Precondition: credit is at least 1; no more than the pages promised are in the store.
+  // Precondition: credit is at least 1; has_room() was true less than a thousand put()s ago.
   u32 put(u32 owner, Codec codec, std::span<const std::byte> packed, Pages& credit);
   // Unpacks it. Precondition of both: the handle is the caller's to drop, and nobody drops it meanwhile.
   void get(u32 handle, std::span<std::byte, kPageSize> to) const;
@@ -58,6 +61,7 @@ class CompressedStore {
   static constexpr u64 kSegmentFrames = 16;
   static constexpr u64 kSegmentSize = kSegmentFrames * kPageSize;
   static constexpr u64 kSlack = 2 * kSegmentFrames;
+  static constexpr u64 kSpare = 64;  // segments, beyond which there is no room: 1,300 pages and the open ones
 
   struct Header {  // before each packed page; both in multiples of 8 bytes
     u32 handle;

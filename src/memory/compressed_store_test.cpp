@@ -114,6 +114,18 @@ TEST_F(CompressedStoreTest, CondensesNothingWithoutAFrameToBeginWith) {
   EXPECT_EQ(store->condense({1000}).tried, Pages{0});
 }
 
+TEST_F(CompressedStoreTest, SaysWhenThereIsNoRoomAndWhenThereIsAgain) {
+  store = CompressedStore::create({160}, stock).take();
+  std::vector<u32> handles;
+  while (store->has_room()) handles.push_back(put(page(handles.size(), 2000)));
+  EXPECT_GT(store->frames().raw, 150u);
+  EXPECT_LT(store->frames().raw, 200u);
+  for (u64 i = 0; i < 1000; ++i) handles.push_back(put(page(i, 2700)));
+  for (const u32 handle : handles) store->drop(handle);
+  EXPECT_TRUE(store->has_room());
+  store->check_invariants();
+}
+
 TEST_F(CompressedStoreTest, NamesTheOldestFirst) {
   for (u32 i = 0; i < 300; ++i) put(page(i, 1000), i);
   const std::vector<u32> oldest = store->oldest(20);

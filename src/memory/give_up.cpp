@@ -114,8 +114,10 @@ std::vector<bool> GuestMemory::take_balloon_pages(std::span<const Gpn> pages) {
 
 ByWay GuestMemory::evict(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& left) {
   ByWay got;
-  for (; !pages.empty(); pages = pages.subspan(std::min(kPackBatch, pages.size())))
-    got += evict_batch(pages.first(std::min(kPackBatch, pages.size())), allowed, left);
+  for (; !pages.empty(); pages = pages.subspan(std::min(kPackBatch, pages.size()))) {
+    const Ways ways = store_->has_room() ? allowed : allowed.without(Way::kCompress);
+    got += evict_batch(pages.first(std::min(kPackBatch, pages.size())), ways, left);
+  }
   return got;
 }
 

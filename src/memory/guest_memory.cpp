@@ -50,6 +50,9 @@
 namespace cloister::memory {
 namespace {
 
+// Bound: the compressed store takes a third of the guest's size at most, which is all of it at a usual ratio.
+// What does not fit is the swap file's.
+constexpr u64 kStoreShare = 3;
 constexpr u64 kHighestEnd = u64{1} << 56;  // Sv57's physical addresses have 56 bits
 
 }  // namespace
@@ -70,7 +73,7 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(GuestPhys base, Bytes s
       TRY(os::Mapping::anonymous({(words_size + kPageMask) & ~kPageMask}, os::Protection::kReadWrite));
   auto memory =
       std::unique_ptr<GuestMemory>(new GuestMemory(base, size, std::move(frames), std::move(words)));
-  memory->store_ = TRY(CompressedStore::create(pages, memory->stock_));
+  memory->store_ = TRY(CompressedStore::create({pages.raw / kStoreShare}, memory->stock_));
   return memory;
 }
 
@@ -78,6 +81,7 @@ GuestMemory::GuestMemory(GuestPhys base, Bytes size, Frames frames, os::Mapping 
     : table_(base, size, std::move(words)), frames_(std::move(frames)) {}
 
 GuestMemory::~GuestMemory() {
+  if (store_ == nullptr) return;  // create() found no room for it
   stock_.begin_shrinking();
   stock_.put(usage().frames);
 }
@@ -96,12 +100,6 @@ PageWord GuestMemory::settle(Gpn page, Access access, u64 marks, Pin pin) {
       return PageWord::failed();
     }
   }
-}
-
-// Whether a compare-and-swap is not enough.
-bool GuestMemory::needs_bringing_in(PageWord word, Access access) {
-  const bool first_write = word.state() == PageState::kZero && !word.has(PageWord::kHeld);
-  return state_for(access, word.state()) != word.state() && !first_write;
 }
 
 // Ways 1 and 2. Nothing when the page must be waited for.

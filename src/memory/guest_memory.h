@@ -138,8 +138,8 @@ class GuestMemory {
   // The VM's own: 32 random bytes, then zeros. Secret: who knows it may give pages of this VM up.
   std::span<const std::byte> balloon_value() const { return {frames_.balloon_page(), kPageSize}; }
 
-  // The hashes (xxh3, 64 bits) of pages that are private and not pinned, as hints for sharing: nothing is
-  // protected, so the page may change meanwhile. Nothing for all others.
+  // The hashes (xxh3, 64 bits) of pages that are private and not pinned, as hints for sharing: they may
+  // change meanwhile. Nothing for all others.
   std::vector<std::optional<u64>> hash(std::span<const Gpn> pages);
   // Compares each page with its offer's frame in the vault, after it was write-protected, and reads that
   // frame from then on if they are the same. One answer for each offer.
@@ -150,8 +150,7 @@ class GuestMemory {
   ByWay evict(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& left);
   // Packs about `pages` pages of the compressed store, oldest first, more tightly.
   CompressedStore::Condensed condense(Pages pages) { return store_->condense(pages); }
-  // The pages that have been in the compressed store for longest, as of now.
-  std::vector<Gpn> longest_packed(std::size_t most) const;
+  std::vector<Gpn> longest_packed(std::size_t most) const;  // those that have been packed for longest
   // Between the two, frames that come free go back to the source at once; those that lie unused do when it
   // begins. Both return how many have gone since.
   Pages begin_shrinking() { return stock_.begin_shrinking(); }
@@ -205,7 +204,6 @@ class GuestMemory {
   }
   PageWord settle(Gpn page, Access access, u64 marks, Pin pin);
   std::optional<PageWord> try_settle(Gpn page, Access access, u64 marks, Pin pin);
-  static bool needs_bringing_in(PageWord word, Access access);
   PageWord pin(Gpn page, Access access) {
     PageWord found = table_.look(page);
     const PageWord pinned{found.raw + PageWord::kOnePin};
@@ -219,6 +217,8 @@ class GuestMemory {
 
   bool bring_in(std::span<const Gpn> pages, Access access);
   bool bring_in_batch(std::span<const Gpn> pages, Access access, Pages credit);
+  bool bring_in_with_neighbours(Gpn page, Access access);
+  bool read_run(std::span<const Gpn> run);
   bool prepare(GuestPhys address, Bytes count);
   bool fill(Gpn page, PageWord old);
   bool copy_out(Gpn page, PageWord old, PageCopy& to) const;

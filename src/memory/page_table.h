@@ -71,6 +71,9 @@ class PageTable {
   // anew. What is no memory has no marks.
   std::vector<bool> take_marks(std::span<const Gpn> pages, u64 mark);
 
+  // Neighbours that go and come together: less to say to the host's kernel, and one write or read for
+  // several.
+  static constexpr u64 kCluster = 16;
   // Bound: 512 pages (2 MiB) a batch. One shootdown and about 0.1 ms of the host's work, which is the longest
   // that a hart waits for a page whose content need not be fetched or packed.
   static constexpr std::size_t kBatch = 512;

@@ -9,7 +9,7 @@ namespace cloister::memory {
 namespace {
 
 TEST(PageWalk, NamesEachOnceARound) {
-  for (const u64 count : {1, 2, 3, 7, 8, 9, 1000, 1024, 1025}) {
+  for (const u64 count : {1u, 2u, 3u, 7u, 8u, 9u, 1000u, 1024u, 1025u}) {
     PageWalk walk(count, 42);
     for (int round = 0; round < 3; ++round) {
       std::vector<bool> seen(count);

@@ -125,4 +125,11 @@ struct PageWord {
   }
 };
 
+// Whether a compare-and-swap is not enough to make a page ready for an access: its content must be fetched,
+// or harts may have it as something else. Not so the first write to a zero page that nobody holds.
+constexpr bool needs_bringing_in(PageWord word, Access access) {
+  const bool first_write = word.state() == PageState::kZero && !word.has(PageWord::kHeld);
+  return state_for(access, word.state()) != word.state() && !first_write;
+}
+
 }  // namespace cloister::memory

@@ -200,6 +200,29 @@ TEST_F(ReclaimTest, SwappedPagesComeBackAsTheyWere) {
   }
 }
 
+TEST_F(ReclaimTest, NeighboursComeBackTogetherWhileFramesLieUnused) {
+  memory->set_frame_source(pool);
+  memory->set_swap(swap);
+  for (u64 page = 0; page < 64; ++page) put(page, noise(page));
+  SwapOut out(*memory);
+  out.submit(pages(0, 64));
+  ASSERT_EQ(out.drain().freed, Pages{64});
+  CachingHart hart(*memory);
+  hart.enter();
+  EXPECT_EQ(hart.load(word_at(20, 0)), *reinterpret_cast<const u64*>(noise(20).data()));
+  hart.leave();
+  EXPECT_EQ(in(PageState::kPrivate), 16u) << "its cluster, by one read";
+  EXPECT_TRUE(memory->has_marks(nth(20), PageWord::kRecent));
+  EXPECT_FALSE(memory->has_marks(nth(21), PageWord::kRecent)) << "it has not been used";
+  memory->begin_shrinking();
+  hart.enter();
+  hart.load(word_at(40, 0));
+  hart.leave();
+  EXPECT_EQ(in(PageState::kPrivate), 17u) << "without frames to spare it comes alone";
+  for (u64 page = 0; page < 64; ++page) EXPECT_EQ(get(page), noise(page));
+  memory->check_invariants();
+}
+
 TEST_F(ReclaimTest, PackedPagesCanBeSwapped) {
   memory->set_swap(swap);
   for (u64 page = 0; page < 100; ++page) put(page, text(page));

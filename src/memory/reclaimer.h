@@ -48,8 +48,7 @@ class Reclaimer {
   void age(Pages pages);
 
  private:
-  // Victims come in clusters of neighbours: less to say to the host's kernel, and one write for several.
-  static constexpr u64 kCluster = 16;
+  static constexpr u64 kCluster = PageTable::kCluster;
   enum class Victims : u8 { kIdle, kAll };
   struct Order;
 

@@ -84,7 +84,7 @@ TEST_F(SamplerTest, ReferencesAreThoseToTheChosenPages) {
   touch(hart, kPages);
   EXPECT_EQ(sampler.take().size(), sampler.sampled());
   hart.enter();
-  for (const u64 n : {19, 20, 35}) hart.load(word_at(n, 0));
+  for (const u64 n : {19u, 20u, 35u}) hart.load(word_at(n, 0));
   hart.leave();
   EXPECT_THAT(sampler.take(), UnorderedElementsAre(19, 35));
   EXPECT_TRUE(sampler.take().empty());

@@ -46,7 +46,7 @@ class SharingTest : public ::testing::Test {
 };
 
 TEST_F(SharingTest, AlikePagesShareOneFrameAndHoldNone) {
-  for (const u64 page : {1, 5}) put(page, noise(1));
+  for (const u64 page : {1u, 5u}) put(page, noise(1));
   fill_slot(3, noise(1));
   EXPECT_EQ(offer(1, 3), ShareAnswer::kShared);
   EXPECT_EQ(offer(5, 3), ShareAnswer::kShared);
@@ -59,7 +59,7 @@ TEST_F(SharingTest, AlikePagesShareOneFrameAndHoldNone) {
 }
 
 TEST_F(SharingTest, AWriteMakesACopyAndLeavesTheOthersAlone) {
-  for (const u64 page : {1, 5}) put(page, noise(1));
+  for (const u64 page : {1u, 5u}) put(page, noise(1));
   fill_slot(3, noise(1));
   offer(1, 3);
   offer(5, 3);
@@ -145,7 +145,7 @@ TEST_F(SharingTest, GivingAPageUpGivesItsReferenceBack) {
 }
 
 TEST_F(SharingTest, HashesTellPagesApartAndTouchNothing) {
-  for (const u64 page : {1, 5}) put(page, noise(1));
+  for (const u64 page : {1u, 5u}) put(page, noise(1));
   put(2, noise(2));
   const std::vector<Gpn> pages{nth(1), nth(5), nth(2), nth(9), nth(999)};
   memory->take_touched(pages);
