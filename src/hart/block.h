@@ -103,6 +103,10 @@ Block* decode_block(BlockCache& cache, GuestPhys address, const u16* code);
 // The one instruction `bits`, of four bytes, that begins at the last two of a page.
 Block* decode_straddling(BlockCache& cache, GuestPhys address, u32 bits);
 
+// The uops of the block that lies at `code`, as decode_block() makes them, without an entrance. One more at
+// the end stands for the Links.
+std::vector<Uop> decode_uops(std::span<const u16> code);
+
 // Whether the block's instructions are what lies at `code`.
 bool is_unchanged(Block& block, const u16* code);
 

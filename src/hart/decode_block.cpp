@@ -92,10 +92,15 @@ class Draft {
     if (block == nullptr) return nullptr;
     block->address = address.raw;
     block->count = static_cast<u16>(count_);
-    for (u32 i = 0; i < uops_count_; ++i) uops_[i].left = static_cast<u8>(count_ - uops_[i].left);
-    std::copy_n(uops_.begin(), uops_count_, block->uops());
+    std::ranges::copy(finish(), block->uops());
     std::copy_n(code_.begin(), bytes_ / 2, block->code().begin());
     return block;
+  }
+
+  // The uops, which know now how many instructions there are.
+  std::span<const Uop> finish() {
+    for (u32 i = 0; i < uops_count_; ++i) uops_[i].left = static_cast<u8>(count_ - uops_[i].left);
+    return {uops_.data(), uops_count_};
   }
 
  private:
@@ -134,19 +139,35 @@ Uop make_uop(const Insn& insn, u32 bits, u16 offset, u8 left) {
   return assemble(insn, kHandlers[index], operand(insn, bits, offset), offset, left);
 }
 
-Block* decode_block(BlockCache& cache, GuestPhys address, const u16* code) {
-  Draft draft(cache.has_entrances());
-  const u64 room = kPageSize - address.page_offset();
+namespace {
+
+void read_block(Draft& draft, const u16* code, u64 room) {
   while (!draft.is_full() && draft.bytes() < room) {
     u32 bits = __atomic_load_n(code + draft.bytes() / 2, __ATOMIC_RELAXED);
     if ((bits & 3) == 3) {
       if (draft.bytes() + 4 > room) break;
       bits |= u32{__atomic_load_n(code + draft.bytes() / 2 + 1, __ATOMIC_RELAXED)} << 16;
     }
-    if (draft.add(bits)) return draft.finish(cache, address);
+    if (draft.add(bits)) return;
   }
   draft.end();
+}
+
+}  // namespace
+
+Block* decode_block(BlockCache& cache, GuestPhys address, const u16* code) {
+  Draft draft(cache.has_entrances());
+  read_block(draft, code, kPageSize - address.page_offset());
   return draft.finish(cache, address);
+}
+
+std::vector<Uop> decode_uops(std::span<const u16> code) {
+  Draft draft(false);
+  read_block(draft, code.data(), code.size_bytes());
+  const std::span<const Uop> uops = draft.finish();
+  std::vector<Uop> result(uops.begin(), uops.end());
+  result.push_back({});
+  return result;
 }
 
 Block* decode_straddling(BlockCache& cache, GuestPhys address, u32 bits) {

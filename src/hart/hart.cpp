@@ -119,6 +119,7 @@ Exit Hart::run(u64 budget) {
   State& s = core.state;
   fp::HostFp host_fp(s.frm, s.fflags);
   core.host_fp = &host_fp;
+  s.float_unit = &fp::thread_state;
   core.memory.enter(core.holder);
   core.mailbox.enter_guest();
   core.limit += static_cast<i64>(std::min<u64>(budget, std::numeric_limits<i64>::max() / 2)) - s.countdown;

@@ -13,6 +13,9 @@ namespace cloister::hart {
 
 struct Block;
 struct Core;
+namespace fp {
+struct ThreadState;
+}
 
 // Zicbom's and Zicboz's block sizes, for the device tree. The manual only wants a power of two within a page;
 // with a page, Linux's clear_page() is one instruction.
@@ -92,7 +95,8 @@ struct State {
   Core* core = nullptr;
 
   // -- The translator's -----------------------------------------------------------------------------------
-  u64 page = 0;    // virtual address of the page that translated code runs on
+  u64 page = 0;                           // virtual address of the page that translated code runs on
+  fp::ThreadState* float_unit = nullptr;  // of the thread in run()
   u8 stepped = 0;  // a handler that translated code called came to its end without a trap
 };
 static_assert(std::is_standard_layout_v<State>);

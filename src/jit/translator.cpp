@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "hart/core.h"
+#include "hart/execute.h"
 #include "jit/ir/region.h"
 #include "jit/passes/passes.h"
 
@@ -51,12 +52,14 @@ Translator::Translator(const TranslatorOptions& options, std::unique_ptr<CodeCac
 void Translator::translate(hart::Core& core, hart::Block& block) {
   if (block.straddles()) return;
   const u64 address = block.address;
-  if (const void* known = find_valid(core, address)) {
+  const void* known = find_valid(core, address);
+  const bool better = known != nullptr && places_.at(address).region->is_hot;
+  if (known != nullptr && !better) {
     block.translated = known;
     return;
   }
   const u64 clears = statistics_.clears;
-  const void* made = make(core, address);
+  const void* made = make(core, address, better ? Tier::kFinal : Tier::kFirst);
   if (clears == statistics_.clears) block.translated = made;
 }
 
@@ -97,10 +100,14 @@ bool Translator::validate(hart::Core& core, Region& region) {
   return same;
 }
 
-// The code stays where slots may lead to it, and leaves at once: epochs have 32 bits, so none is kNever.
 void Translator::drop(hart::Core& core, Region& region) {
-  constexpr u64 kNever = ~u64{0};
   ++statistics_.changed;
+  retire(core, region);
+}
+
+// The code stays where slots may lead to it, and leaves at once: epochs have 32 bits, so none is kNever.
+void Translator::retire(hart::Core& core, Region& region) {
+  constexpr u64 kNever = ~u64{0};
   region.code.header->epoch = kNever;
   region.code.header->owner = nullptr;
   for (const x64::Code::Entry& entry : region.code.entries) {
@@ -121,16 +128,31 @@ void Translator::drop(hart::Core& core, Region& region) {
 
 // -- Making -----------------------------------------------------------------------------------------------
 
-const void* Translator::make(hart::Core& core, u64 address) {
+// What was never executed would only take room and time. What has code already is reached by a slot, but from
+// a region that runs much a slot costs too much.
+ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::byte, kPageSize> page,
+                            Tier tier) {
+  const u64 base = address & ~kPageMask;
+  const bool first = tier == Tier::kFirst;
+  const auto wanted = [&](u16 offset) {
+    return core.blocks.find(base + offset) != nullptr && !(first && places_.contains(base + offset));
+  };
+  std::vector<u16> executed;
+  for (u16 offset = 0; offset < kPageSize && !first; offset = static_cast<u16>(offset + 2)) {
+    if (core.blocks.find(base + offset) != nullptr) executed.push_back(offset);
+  }
+  ir::Region region = ir::build(page, static_cast<u16>(address & kPageMask),
+                                first ? ir::kFirstLimits : ir::kHotLimits, wanted, executed);
+  region.counts_entries = first;
+  return region;
+}
+
+const void* Translator::make(hart::Core& core, u64 address, Tier tier) {
   PageCopy page;
   if (!read_page(core, gpn_of({address}), page)) return nullptr;
-  // What was never executed would only take room and time, and what has code already is reached by a slot.
-  const u64 base = address & ~kPageMask;
-  const auto wanted = [&](u16 offset) {
-    return core.blocks.find(base + offset) != nullptr && !places_.contains(base + offset);
-  };
-  ir::Region region = ir::build(page, static_cast<u16>(address & kPageMask), {}, wanted);
+  ir::Region region = read(core, address, page, tier);
   if (region.blocks.front().steps.empty()) return nullptr;
+  passes::fuse(region);
   passes::find_constants(region);
   passes::find_dead(region);
   passes::group_accesses(region);
@@ -144,6 +166,7 @@ const void* Translator::make(hart::Core& core, u64 address) {
   made.code = std::move(*code);
   made.page = gpn_of({address});
   made.index = regions_.size() - 1;
+  made.is_final = tier == Tier::kFinal;
   note_sources(made, region, page);
   publish(core, made);
   return made.code.entries.front().code;
@@ -172,14 +195,37 @@ void Translator::note_sources(Region& region, const ir::Region& made_of, std::sp
     region.bytes.insert(region.bytes.end(), page.begin() + span.begin, page.begin() + span.end);
 }
 
-// From now on blocks and slots lead there.
+// From now on blocks and slots lead there, also from what it takes the place of.
 void Translator::publish(hart::Core& core, Region& region) {
   *region.code.header = {core.state.epoch, &region};
+  *region.code.heat = options_.very_hot;
   for (const x64::Code::Entry& entry : region.code.entries) {
     const u64 address = region.page.address().raw + entry.offset;
-    if (!places_.try_emplace(address, Place{&region, entry.code}).second) continue;
+    const auto found = places_.find(address);
+    if (found != places_.end()) {
+      if (found->second.region->is_final || !region.is_final) continue;
+      supersede(*found->second.region, region);
+      retire(core, *found->second.region);
+    }
+    places_.insert_or_assign(address, Place{&region, entry.code});
     if (hart::Block* block = core.blocks.find(address)) block->translated = entry.code;
   }
+}
+
+// What enters the old region goes on in the better one, where that has the block.
+void Translator::supersede(Region& old, const Region& better) {
+  ++statistics_.remade;
+  for (const x64::Code::Entry& entry : old.code.entries) {
+    if (const void* code = better.entry(entry.offset)) *entry.stale = code;
+  }
+}
+
+// The region was entered very often: at the next opportunity it is made anew.
+void Translator::want_better(hart::Core& core, x64::Header* header) {
+  auto& region = *static_cast<Region*>(header->owner);
+  *region.code.heat = options_.very_hot;
+  region.is_hot = true;
+  core.wanted = core.blocks.find(region.page.address().raw + (core.state.pc & kPageMask));
 }
 
 // All code goes, and with it all that leads there: blocks, jump entries and slots.
@@ -215,7 +261,8 @@ Translator::Outcome Translator::execute(hart::Core& core, hart::Block& block) {
     }
     exit = thunks_.enter(&s, code);
   }
-  if (exit.kind == x64::kExitInterpret) return Outcome::kInterpret;
+  if (exit.kind == x64::kExitInterpret) return hart::must_stop(s) ? Outcome::kLeft : Outcome::kInterpret;
+  if (exit.kind == x64::kExitHot) want_better(core, reinterpret_cast<x64::Header*>(exit.place));
   if (exit.kind == x64::kExitSlot) {
     open_slot_ = exit.place;
     open_pc_ = s.pc;

@@ -19,6 +19,9 @@ struct TranslatorOptions {
   // A block entered so often is translated. Bound: translating an instruction costs about as much as
   // interpreting it a few hundred times, and a block that ran 16 times is likely to run thousands of times.
   u32 hot = 16;
+  // A region entered so often is made anew: by then more of the blocks around it have been executed, and it
+  // may be larger.
+  u32 very_hot = 1000;
 };
 
 struct TranslatorStatistics {
@@ -27,6 +30,7 @@ struct TranslatorStatistics {
   u64 bytes = 0;    // of machine code
   u64 clears = 0;   // times that the cache was full
   u64 changed = 0;  // regions whose guest code had changed
+  u64 remade = 0;   // regions made anew because they were very hot
 };
 
 // A hart's translations: regions of guest code as machine code, by the guest-physical addresses of their
@@ -51,6 +55,8 @@ class Translator final : public hart::Translator {
     x64::Code code;
     Gpn page;
     std::size_t index = 0;  // in regions_
+    bool is_final = false;  // never made anew
+    bool is_hot = false;    // to be made anew
     struct Span {
       u16 begin;
       u16 end;
@@ -70,7 +76,12 @@ class Translator final : public hart::Translator {
   const void* find_valid(hart::Core& core, x64::Header* header, u64 pc);
   bool validate(hart::Core& core, Region& region);
   void drop(hart::Core& core, Region& region);
-  const void* make(hart::Core& core, u64 address);
+  void retire(hart::Core& core, Region& region);
+  enum class Tier : u8 { kFirst, kFinal };
+  const void* make(hart::Core& core, u64 address, Tier tier);
+  ir::Region read(hart::Core& core, u64 address, std::span<const std::byte, kPageSize> page, Tier tier);
+  void want_better(hart::Core& core, x64::Header* header);
+  void supersede(Region& old, const Region& better);
   void note_sources(Region& region, const ir::Region& made_of, std::span<const std::byte> page);
   void publish(hart::Core& core, Region& region);
   void clear(hart::Core& core);

@@ -6,8 +6,10 @@
 // block of its own that repeats the tail: a few instructions twice, and both engines check for safe points
 // and budgets at the same instructions, which the deterministic mode and the lockstep need.
 #include <cstring>
+#include <numeric>
 
 #include "isa/properties.h"
+#include "isa/registers.h"
 #include "jit/ir/region.h"
 
 namespace cloister::jit::ir {
@@ -22,14 +24,21 @@ bool is_csr(Op op) {
   return format == Format::kCsr || format == Format::kCsrI;
 }
 
+// Bound: a return compares with so many places before it asks the jump cache.
+constexpr std::size_t kMostReturns = 6;
+// Bound: what lies farther away, in bytes, is seldom the case of a switch.
+constexpr i32 kNear = 1024;
+
 class Builder {
  public:
-  Builder(std::span<const std::byte, kPageSize> page, const Limits& limits, const Wanted& wanted)
-      : page_(page), limits_(limits), wanted_(wanted) {}
+  Builder(std::span<const std::byte, kPageSize> page, const Limits& limits, const Wanted& wanted,
+          std::span<const u16> executed)
+      : page_(page), limits_(limits), wanted_(wanted), executed_(executed) {}
 
   Region build(u16 offset) {
     add_block(offset);
     for (std::size_t i = 0; i < region_.blocks.size(); ++i) connect(static_cast<i32>(i));
+    connect_targets();
     weigh();
     return std::move(region_);
   }
@@ -61,7 +70,7 @@ class Builder {
         break;
       }
       block.steps.push_back(step);
-      region_.uses_float |= isa::properties(step.insn.op).is_float();
+      region_.uses_float |= isa::properties(step.insn.op).is_float() || is_flags_access(step);
       offset = static_cast<u16>(offset + step.insn.length);
       if (isa::ends_block(step.insn.op)) break;
     }
@@ -91,8 +100,46 @@ class Builder {
     i32 taken = kLeaves, next = kLeaves;
     if (branches || !isa::ends_block(last.insn.op) || is_csr(last.insn.op)) next = block_at(end);
     if (branches || last.insn.op == Op::jal) taken = block_at(i64{last.offset} + last.insn.imm);
+    if (taken != kLeaves && last.insn.op == Op::jal && is_link(last.insn.rd)) calls_.push_back(block_at(end));
+    if (is_table_jump(last.insn)) add_near(last.offset);
     region_.blocks[static_cast<u32>(index)].taken = taken;
     region_.blocks[static_cast<u32>(index)].next = next;
+  }
+
+  static bool is_link(u8 reg) { return reg == isa::reg::ra || reg == isa::reg::t0; }
+  static bool is_return(const isa::Insn& insn) {
+    return insn.op == Op::jalr && insn.rd == 0 && is_link(insn.rs1) && insn.imm == 0;
+  }
+
+  static bool is_table_jump(const isa::Insn& insn) {
+    return insn.op == Op::jalr && insn.rd == 0 && !is_link(insn.rs1);
+  }
+
+  void add_near(i32 from) {
+    for (const u16 offset : executed_) {
+      if (std::abs(offset - from) <= kNear) (void)block_at(offset);
+    }
+  }
+
+  std::vector<i32> all_near(i32 from) const {
+    std::vector<i32> near;
+    for (std::size_t i = 0; i < region_.blocks.size(); ++i) {
+      if (std::abs(region_.blocks[i].begin - from) <= kNear) near.push_back(static_cast<i32>(i));
+    }
+    return near;
+  }
+
+  // A return may go behind any call of the region, a jump by a table to any block near: their code looks.
+  void connect_targets() {
+    std::erase(calls_, kLeaves);
+    if (calls_.size() > kMostReturns) calls_.resize(kMostReturns);
+    for (Block& block : region_.blocks) {
+      if (block.steps.empty()) continue;
+      const Step& last = block.steps.back();
+      if (is_return(last.insn)) block.targets = calls_;
+      block.by_table = !executed_.empty() && is_table_jump(last.insn);
+      if (block.by_table) block.targets = all_near(last.offset);
+    }
   }
 
   // A block on a cycle is guessed to run eight times for each level of nesting, counted by the jumps backward
@@ -112,15 +159,46 @@ class Builder {
   std::span<const std::byte, kPageSize> page_;
   const Limits limits_;
   const Wanted& wanted_;
+  const std::span<const u16> executed_;
   Region region_;
   u32 steps_ = 0;
+  std::vector<i32> calls_;  // the blocks behind calls within the region
 };
 
 }  // namespace
 
+bool is_flags_access(const Step& step) {
+  constexpr u32 kFflags = 1;
+  if (step.bits >> 20 != kFflags) return false;
+  const isa::Insn& insn = step.insn;
+  return (insn.op == Op::csrrs && insn.rs1 == 0) || (insn.op == Op::csrrw && insn.rd == 0);
+}
+
+std::vector<bool> find_loop_heads(const Region& region) {
+  enum class Mark : u8 { kNew, kOpen, kDone };
+  std::vector<Mark> marks(region.blocks.size(), Mark::kNew);
+  std::vector<bool> heads(region.blocks.size(), false);
+  std::vector<u32> stack(region.blocks.size());
+  std::iota(stack.rbegin(), stack.rend(), 0u);
+  while (!stack.empty()) {
+    const u32 index = stack.back();
+    if (marks[index] != Mark::kNew) {
+      marks[index] = Mark::kDone;
+      stack.pop_back();
+      continue;
+    }
+    marks[index] = Mark::kOpen;
+    for_each_follower(region.blocks[index], [&](u32 follower) {
+      if (marks[follower] == Mark::kOpen) heads[follower] = true;
+      if (marks[follower] == Mark::kNew) stack.push_back(follower);
+    });
+  }
+  return heads;
+}
+
 Region build(std::span<const std::byte, kPageSize> page, u16 offset, const Limits& limits,
-             const Wanted& wanted) {
-  return Builder(page, limits, wanted).build(offset);
+             const Wanted& wanted, std::span<const u16> executed) {
+  return Builder(page, limits, wanted, executed).build(offset);
 }
 
 }  // namespace cloister::jit::ir

@@ -35,25 +35,33 @@ inline constexpr u16 kNoGroup = 0xffff;
 
 // A guest instruction, with what the passes found out about it.
 struct Step {
-  isa::Insn insn;
-  u32 bits = 0;
+  isa::Insn insn;  // may be rewritten by passes/fuse
+  u32 bits = 0;    // the guest's
   u16 offset = 0;  // in the page, bytes
 
+  bool folded = false;   // passes/fuse: the next step does it too
   Known result;          // passes/constants: rd's value
   Known target;          // passes/constants: where a jalr goes
   bool dead = false;     // passes/dead: nobody can see what it does
   u16 group = kNoGroup;  // passes/groups: which Group of its block it belongs to
+  bool crossed = false;  // passes/groups: a Group has members before this step and behind it
 };
 
-// Accesses of one block by one unchanged base register: one look-up in the soft TLB serves them all if all
-// lie in one page. `first` is the step that does the look-up.
+// Accesses of one block whose addresses differ by constants: one look-up in the soft TLB serves them all if
+// all lie in one page. `first` is the step that does the look-up.
 struct Group {
   u16 first = 0;
-  i32 low = 0;  // offsets from the base register: bytes [low, high)
-  i32 high = 0;
+  i64 low = 0;  // offsets from the first's base register as the first finds it: bytes [low, high)
+  i64 high = 0;
   bool reads = false;
   bool writes = false;
+  u16 members = 0;
+  u16 slot = 0;          // of the code's frame: where the look-up's result is kept
+  bool is_kept = false;  // the result is kept from one run of the block to the next: in loops
 };
+
+// Results of look-ups that a region's code can keep.
+inline constexpr u16 kGroupSlots = 12;
 
 inline constexpr i32 kLeaves = -1;
 
@@ -65,6 +73,10 @@ struct Block {
   // The blocks of the region that follow, or kLeaves. A block without a branch has only `next`.
   i32 taken = kLeaves;
   i32 next = kLeaves;
+  // Of a block that ends in a jump through a register: where in the region it may go. Of a return, the blocks
+  // behind calls; of others, blocks that were executed and lie near, looked up in a table.
+  std::vector<i32> targets;
+  bool by_table = false;
   u32 weight = 1;  // how often it runs against the region's entry, a guess
 
   // The block's last instruction straddles the page's end or is none of ours: the interpreter takes over
@@ -75,22 +87,46 @@ struct Block {
 struct Region {
   std::vector<Block> blocks;  // the entry first
   bool uses_float = false;
+  bool counts_entries = false;  // its code does, and leaves when it is hot
+
+  u32 count_steps() const {
+    std::size_t count = 0;
+    for (const Block& block : blocks) count += block.steps.size();
+    return static_cast<u32>(count);
+  }
 };
+
+// The blocks that may follow within the region.
+template <typename Visit>
+void for_each_follower(const Block& block, Visit visit) {
+  if (block.taken != kLeaves) visit(static_cast<u32>(block.taken));
+  if (block.next != kLeaves) visit(static_cast<u32>(block.next));
+  for (const i32 one : block.targets) visit(static_cast<u32>(one));
+}
+
+// By block: whether it stands at the head of a cycle. Every cycle of the region has one.
+std::vector<bool> find_loop_heads(const Region& region);
+
+// Reads or writes fflags, and nothing else.
+bool is_flags_access(const Step& step);
 
 // Bounds: a region is compiled at once by a hart that waits for it.
 struct Limits {
-  u32 blocks = 24;
-  u32 steps = 256;
+  u32 blocks;
+  u32 steps;
   u32 block_steps = 64;  // as the interpreter's blocks, so that both stop at the same places
 };
+inline constexpr Limits kFirstLimits{24, 256};
+inline constexpr Limits kHotLimits{64, 640};
 
 // Whether the block that begins at this offset of the page is worth its place in a region.
 using Wanted = std::function<bool(u16)>;
 
 // The region that begins at `offset` of a page of guest code: along both ways of branches and along jumps, as
-// far as the page and the limits reach, over blocks that are wanted. Its first block has no steps if the
+// far as the page and the limits reach, over blocks that are wanted. Jumps through registers are taken to
+// lead to those of `executed`, offsets in rising order, that are near. Its first block has no steps if the
 // first instruction is not in the page as a whole.
 Region build(std::span<const std::byte, kPageSize> page, u16 offset, const Limits& limits,
-             const Wanted& wanted);
+             const Wanted& wanted, std::span<const u16> executed = {});
 
 }  // namespace cloister::jit::ir

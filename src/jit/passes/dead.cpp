@@ -8,6 +8,10 @@ namespace {
 void visit(ir::Block& block) {
   u64 seen = ~u64{0};
   for (auto step = block.steps.rbegin(); step != block.steps.rend(); ++step) {
+    if (step->folded) {
+      step->dead = true;
+      continue;
+    }
     if (can_leave(*step)) {
       seen = ~u64{0};
       continue;

@@ -4,8 +4,14 @@
 // Function prologues and epilogues, structure fields, unrolled copies: runs of loads and stores at small
 // offsets from one register. Each would look up the same page again. A group looks up once, for the whole
 // stretch of bytes from the lowest to the highest offset; where that stretch crosses a page or is not in the
-// soft TLB, the rest of the block runs in a second copy in which every access stands for itself. A look-up is
-// good until the next safe point, so an instruction that may call into the host ends all groups.
+// soft TLB, the rest of the block runs in a second copy in which every access stands for itself. Registers
+// that differ by a constant share a group, so walking pointers stay in theirs.
+//
+// A look-up is good until the next safe point, so an instruction that may call into the host ends all groups,
+// and a slow access between a group's members goes on in the second copy. In a loop most look-ups find what
+// they found the last time round: there the result is kept, with the page that it is for, and the next round
+// only compares. What is kept is forgotten wherever the host is called, and when the region is left.
+#include <algorithm>
 #include <array>
 
 #include "isa/properties.h"
@@ -18,7 +24,9 @@ using isa::Format;
 using isa::Op;
 
 // Bound: a stretch much longer than a cache line's neighbourhood crosses pages too often to pay.
-constexpr i32 kMaxStretch = 512;
+constexpr i64 kMaxStretch = 512;
+// A block of this weight is in a loop.
+constexpr u32 kLoop = 8;
 
 i32 access_size(Op op) {
   switch (op) {
@@ -48,68 +56,134 @@ bool is_plain_access(Format format) {
 
 class Grouper {
  public:
-  explicit Grouper(ir::Block& block) : block_(block) { open_.fill(ir::kNoGroup); }
+  explicit Grouper(ir::Block& block) : block_(block), in_loop_(block.weight >= kLoop) {
+    for (Place& place : places_) place = {new_origin(), 0};
+  }
 
   void run() {
     for (std::size_t i = 0; i < block_.steps.size(); ++i) visit(static_cast<u16>(i));
-    drop_singles();
+    settle();
   }
 
  private:
+  // What a register holds: a value that nothing is known of, plus a constant.
+  struct Place {
+    u16 origin = 0;
+    i64 offset = 0;
+  };
+  u16 new_origin() {
+    open_.push_back(ir::kNoGroup);
+    return static_cast<u16>(open_.size() - 1);
+  }
+
+  void close_all() { std::ranges::fill(open_, ir::kNoGroup); }
+
   void visit(u16 index) {
     ir::Step& step = block_.steps[index];
-    const isa::Properties& p = isa::properties(step.insn.op);
+    const isa::Insn& insn = step.insn;
+    const isa::Properties& p = isa::properties(insn.op);
     if (is_plain_access(p.format)) {
       join(index, p.is_store());
     } else if (p.memory != isa::MemoryUse::kNone || p.format == Format::kNone) {
-      open_.fill(ir::kNoGroup);
+      close_all();
     }
-    if (p.rd == isa::RegisterClass::kInteger) open_[step.insn.rd] = ir::kNoGroup;
+    if (p.rd == isa::RegisterClass::kInteger && insn.rd != 0) places_[insn.rd] = result_of(insn);
+  }
+
+  Place result_of(const isa::Insn& insn) {
+    Place from = places_[insn.rs1];
+    if (insn.op == Op::add && insn.rs1 == 0) return places_[insn.rs2];
+    if (insn.op != Op::addi || insn.rs1 == 0) return {new_origin(), 0};
+    from.offset += insn.imm;
+    return from;
   }
 
   void join(u16 index, bool writes) {
     ir::Step& step = block_.steps[index];
-    const i32 low = step.insn.imm, high = low + access_size(step.insn.op);
-    u16& open = open_[step.insn.rs1];
-    if (open != ir::kNoGroup) {
-      ir::Group& group = block_.groups[open];
-      const i32 new_low = std::min(group.low, low), new_high = std::max(group.high, high);
-      if (new_high - new_low > kMaxStretch) open = ir::kNoGroup;
-    }
-    if (open == ir::kNoGroup) {
-      close_others();
+    const Place place = places_[step.insn.rs1];
+    const i64 low = place.offset + step.insn.imm, high = low + access_size(step.insn.op);
+    u16& open = open_[place.origin];
+    if (open == ir::kNoGroup || !fits(block_.groups[open], low, high)) {
       open = static_cast<u16>(block_.groups.size());
-      block_.groups.push_back({index, low, high, false, false});
+      block_.groups.push_back({index, low, high});
+      bases_.push_back(place.offset);
     }
     ir::Group& group = block_.groups[open];
     group.low = std::min(group.low, low);
     group.high = std::max(group.high, high);
     group.reads |= !writes;
     group.writes |= writes;
+    ++group.members;
     step.group = open;
   }
 
-  // One register holds a look-up's result, so one group is open at a time.
-  void close_others() { open_.fill(ir::kNoGroup); }
+  static bool fits(const ir::Group& group, i64 low, i64 high) {
+    return std::max(group.high, high) - std::min(group.low, low) <= kMaxStretch;
+  }
 
-  void drop_singles() {
-    std::vector<u16> members(block_.groups.size());
-    for (const ir::Step& step : block_.steps) {
-      if (step.group != ir::kNoGroup) ++members[step.group];
+  // Offsets from the first member's base register. Alone in its group an access gains only by a result that
+  // is kept.
+  void settle() {
+    for (std::size_t i = 0; i < block_.groups.size(); ++i) {
+      ir::Group& group = block_.groups[i];
+      group.low -= bases_[i];
+      group.high -= bases_[i];
+      group.is_kept = in_loop_;
     }
     for (ir::Step& step : block_.steps) {
-      if (step.group != ir::kNoGroup && members[step.group] < 2) step.group = ir::kNoGroup;
+      if (step.group != ir::kNoGroup && block_.groups[step.group].members < 2 && !in_loop_)
+        step.group = ir::kNoGroup;
     }
   }
 
   ir::Block& block_;
-  std::array<u16, 32> open_;  // by base register
+  const bool in_loop_;
+  std::array<Place, 32> places_;
+  std::vector<u16>
+      open_;  // by origin: the group that may still grow; its offsets count from there until settle()
+  std::vector<i64> bases_;  // by group: the first's base register, from the origin
 };
+
+// The slots go to what runs most; a group without one is none.
+void assign_slots(ir::Region& region) {
+  std::vector<ir::Block*> blocks;
+  for (ir::Block& block : region.blocks) blocks.push_back(&block);
+  std::stable_sort(blocks.begin(), blocks.end(), [](auto a, auto b) { return a->weight > b->weight; });
+  u16 used = 0;
+  for (ir::Block* block : blocks) {
+    std::vector<bool> has_slot(block->groups.size(), false);
+    for (ir::Step& step : block->steps) {
+      if (step.group == ir::kNoGroup) continue;
+      ir::Group& group = block->groups[step.group];
+      if (!has_slot[step.group] && used == ir::kGroupSlots) {
+        step.group = ir::kNoGroup;
+        continue;
+      }
+      if (!has_slot[step.group]) group.slot = used++;
+      has_slot[step.group] = true;
+    }
+  }
+}
+
+void mark_crossed(ir::Block& block) {
+  std::vector<u16> last(block.groups.size(), 0);
+  for (u16 i = 0; i < block.steps.size(); ++i) {
+    if (block.steps[i].group != ir::kNoGroup) last[block.steps[i].group] = i;
+  }
+  u16 open_to = 0;
+  for (u16 i = 0; i < block.steps.size(); ++i) {
+    ir::Step& step = block.steps[i];
+    step.crossed = i < open_to;
+    if (step.group != ir::kNoGroup) open_to = std::max(open_to, last[step.group]);
+  }
+}
 
 }  // namespace
 
 void group_accesses(ir::Region& region) {
   for (ir::Block& block : region.blocks) Grouper(block).run();
+  assign_slots(region);
+  for (ir::Block& block : region.blocks) mark_crossed(block);
 }
 
 }  // namespace cloister::jit::passes

@@ -8,6 +8,9 @@
 // Each pass adds what it finds to the region; none changes what the guest's instructions mean. In this order.
 namespace cloister::jit::passes {
 
+// Runs of instructions that the host does in one.
+void fuse(ir::Region& region);
+
 // Values that follow from the code alone: lui, auipc, li, la, and the targets of far calls.
 void find_constants(ir::Region& region);
 

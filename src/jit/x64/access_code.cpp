@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "hart/execute.h"
 #include "isa/properties.h"
 #include "jit/x64/region_code.h"
 
-// Loads and stores: the soft TLB inline, the rest by the interpreter's slow paths.
+// Loads and stores: the soft TLB inline, the rest by the interpreter's handlers.
 namespace cloister::jit::x64 {
 
 using isa::Op;
@@ -33,72 +32,126 @@ u32 size_of(Op op) {
 
 bool is_float(const isa::Insn& insn) { return isa::properties(insn.op).is_float(); }
 
-u64 load_for_code(hart::State& s, const hart::Uop* u, u64 pc, u32 size, u64* value) {
-  const hart::Loaded loaded = hart::load_slowly(s, u, pc, size);
-  *value = loaded.value;
-  return loaded.ok;
-}
-
-u64 store_for_code(hart::State& s, const hart::Uop* u, u64 pc, u32 size, u64 value) {
-  return hart::store_slowly(s, u, pc, size, value);
-}
-
 }  // namespace
 
-void RegionCode::look_up(u32 size, bool write, const Label& slow) {
-  a_.mov(x86::rcx, x86::rax);
+void RegionCode::look_up(const x86::Gp& address, u32 size, bool read, bool write, const Label& otherwise) {
+  a_.mov(x86::rcx, address);
   a_.shr(x86::rcx, kPageShift - hart::kTlbEntryShift);
   a_.and_(x86::rcx, state_at(offsetof(hart::State, tlb_mask)));
   a_.add(x86::rcx, state_at(offsetof(hart::State, tlb)));
   // The page of the last byte: an access across pages finds another page's tag and is slow.
   if (size == 1) {
-    a_.mov(x86::rdx, x86::rax);
+    a_.mov(x86::rdx, address);
   } else {
-    a_.lea(x86::rdx, x86::ptr(x86::rax, static_cast<i32>(size) - 1));
+    a_.lea(x86::rdx, x86::ptr(address, static_cast<i32>(size) - 1));
   }
   a_.and_(x86::rdx, -static_cast<i32>(kPageSize));
   a_.or_(x86::rdx, state_at(offsetof(hart::State, context)));
-  const std::size_t tag = write ? offsetof(hart::TlbEntry, write_tag) : offsetof(hart::TlbEntry, read_tag);
-  a_.cmp(x86::rdx, x86::ptr(x86::rcx, static_cast<i32>(tag)));
-  a_.jne(slow);
-  a_.mov(x86::rcx, x86::ptr(x86::rcx, offsetof(hart::TlbEntry, addend)));
-}
-
-// The first member of a group looks up for all; what does not fit goes on in the second copy.
-void RegionCode::open_group(const Here& here) {
-  const ir::Group& group = here.block->groups[here.current().group];
-  const Label& otherwise = ungrouped(here);
-  const u32 size = static_cast<u32>(group.high - group.low);
-  const x86::Gp base = emit_.use(here.current().insn.rs1, x86::rax);
-  a_.lea(x86::rax, x86::ptr(base, group.low));
-  a_.mov(x86::rcx, x86::rax);
-  a_.shr(x86::rcx, kPageShift - hart::kTlbEntryShift);
-  a_.and_(x86::rcx, state_at(offsetof(hart::State, tlb_mask)));
-  a_.add(x86::rcx, state_at(offsetof(hart::State, tlb)));
-  a_.lea(x86::rdx, x86::ptr(x86::rax, static_cast<i32>(size) - 1));
-  a_.xor_(x86::rax, x86::rdx);
-  a_.test(x86::rax, -static_cast<i32>(kPageSize));
-  a_.jnz(otherwise);
-  a_.and_(x86::rdx, -static_cast<i32>(kPageSize));
-  a_.or_(x86::rdx, state_at(offsetof(hart::State, context)));
-  if (group.reads) {
+  if (read) {
     a_.cmp(x86::rdx, x86::ptr(x86::rcx, offsetof(hart::TlbEntry, read_tag)));
     a_.jne(otherwise);
   }
-  if (group.writes) {
+  if (write) {
     a_.cmp(x86::rdx, x86::ptr(x86::rcx, offsetof(hart::TlbEntry, write_tag)));
     a_.jne(otherwise);
   }
-  a_.mov(kGroup, x86::ptr(x86::rcx, offsetof(hart::TlbEntry, addend)));
+  a_.mov(x86::rcx, x86::ptr(x86::rcx, offsetof(hart::TlbEntry, addend)));
 }
 
-const asmjit::Label& RegionCode::ungrouped(const Here& here) {
-  Label& copy = second_copies_[here.block_index][here.step];
+// The address of an access, in its base register where that is all.
+x86::Gp RegionCode::address_of(const isa::Insn& insn) {
+  const x86::Gp base = emit_.use(insn.rs1, x86::rax);
+  if (insn.imm == 0) return base;
+  a_.lea(x86::rax, x86::ptr(base, insn.imm));
+  return x86::rax;
+}
+
+// The first member of a group looks up for all, or finds what the last round found; what does not fit goes on
+// in the second copy. Leaves the addend in rcx and in the group's slot.
+void RegionCode::open_group(const Here& here) {
+  const ir::Group& group = here.block->groups[here.current().group];
+  if (!group.is_kept) return find_or_fill_group(here);
+  const Label fill = a_.newLabel(), open = a_.newLabel();
+  emit_.load(x86::rax, here.current().insn.rs1);
+  a_.sub(x86::rax, found_at(group.slot, offsetof(Found, page)));
+  a_.cmp(x86::rax, found_at(group.slot, offsetof(Found, limit)));
+  a_.jae(fill);
+  a_.mov(x86::rcx, found_at(group.slot, offsetof(Found, addend)));
+  a_.bind(open);
+  later([this, here, &group, fill, open] {
+    a_.bind(fill);
+    find_or_fill_group(here);
+    a_.and_(x86::rax, -static_cast<i32>(kPageSize));
+    if (group.low != 0) a_.sub(x86::rax, static_cast<i32>(group.low));
+    a_.mov(found_at(group.slot, offsetof(Found, page)), x86::rax);
+    const i32 size = static_cast<i32>(group.high - group.low);
+    a_.mov(found_at(group.slot, offsetof(Found, limit)), static_cast<i32>(kPageSize) - size + 1);
+    a_.jmp(open);
+  });
+}
+
+// Two accesses whose pages lie at the same place of the soft TLB drive each other out of it. So what is
+// missing is asked for at once and used, before another can drive it out again.
+void RegionCode::find_or_fill_group(const Here& here) {
+  const Label fill = a_.newLabel(), found = a_.newLabel();
+  find_group(here, fill);
+  a_.bind(found);
+  later([this, here, fill, found] {
+    a_.bind(fill);
+    fill_group(here);
+    a_.jmp(found);
+  });
+}
+
+void RegionCode::fill_group(const Here& here) {
+  const ir::Group& group = here.block->groups[here.current().group];
+  const Label& otherwise = ungrouped(here, here.step);
+  emit_.widen_all();
+  CallSite& where = site(here);
+  where.low = static_cast<i16>(group.low - here.current().insn.imm);
+  where.high = static_cast<i16>(group.high - here.current().insn.imm);
+  a_.mov(x86::rax, asmjit::imm(&where));
+  a_.call(call_fill_);
+  a_.cmp(x86::eax, static_cast<i32>(kGoOn));
+  a_.jne(otherwise);
+  find_group(here, otherwise);
+}
+
+// rax: the address of the group's lowest byte.
+void RegionCode::find_group(const Here& here, const Label& otherwise) {
+  const ir::Group& group = here.block->groups[here.current().group];
+  const u32 size = static_cast<u32>(group.high - group.low);
+  const x86::Gp base = emit_.use(here.current().insn.rs1, x86::rax);
+  a_.lea(x86::rax, x86::ptr(base, static_cast<i32>(group.low)));
+  look_up(x86::rax, size, group.reads, group.writes, otherwise);
+  a_.mov(found_at(group.slot, offsetof(Found, addend)), x86::rcx);
+}
+
+// What look-ups found is good no longer. `depth`: bytes on the stack below the frame.
+void RegionCode::forget_found(i32 depth) {
+  bool cleared = false;
+  for (const ir::Block& block : region_.blocks) {
+    for (u16 i = 0; i < block.steps.size(); ++i) {
+      const u16 number = block.steps[i].group;
+      if (number == ir::kNoGroup) continue;
+      const ir::Group& group = block.groups[number];
+      if (!group.is_kept || group.first != i) continue;
+      if (!cleared) a_.xor_(x86::eax, x86::eax);
+      cleared = true;
+      x86::Mem limit = found_at(group.slot, offsetof(Found, limit));
+      limit.addOffset(depth);
+      a_.mov(limit, x86::rax);
+    }
+  }
+}
+
+// The rest of the block, from `step`, in the second copy: without groups.
+const asmjit::Label& RegionCode::ungrouped(const Here& here, u32 step) {
+  Label& copy = second_copies_[here.block_index][step];
   if (!copy.isValid()) {
     copy = a_.newLabel();
-    Here again = here;
-    again.grouped = false;
-    later_.push_back([this, again] {
+    const Here again{here.block, here.block_index, step, false};
+    later([this, again] {
       if (holder_.isLabelBound(second_copies_[again.block_index][again.step])) return;
       emit_steps(again);
     });
@@ -111,13 +164,13 @@ void RegionCode::finish_load(const isa::Insn& insn, const x86::Mem& from) {
     const x86::Xmm to = emit_.target_float(insn.rd, x86::xmm0);
     if (insn.op == Op::fld) {
       a_.movsd(to, from);
-      boxed_ &= ~(1u << insn.rd);
+      emit_.knowledge().boxed &= ~(1u << insn.rd);
     } else {
       a_.mov(x86::eax, from);
       a_.mov(x86::rcx, static_cast<i64>(0xffffffff00000000));
       a_.or_(x86::rax, x86::rcx);
       a_.movq(to, x86::rax);
-      boxed_ |= 1u << insn.rd;
+      emit_.knowledge().boxed |= 1u << insn.rd;
     }
     return emit_.store_float(insn.rd, to);
   }
@@ -145,7 +198,8 @@ void RegionCode::finish_load(const isa::Insn& insn, const x86::Mem& from) {
       a_.mov(to, from);
       break;
   }
-  emit_.store(insn.rd, to);
+  const bool is_wide = insn.op == Op::ld || insn.op == Op::lwu;
+  is_wide ? emit_.store(insn.rd, to) : emit_.store_extended(insn.rd, to);
 }
 
 void RegionCode::finish_store(const isa::Insn& insn, const x86::Mem& to) {
@@ -154,7 +208,7 @@ void RegionCode::finish_store(const isa::Insn& insn, const x86::Mem& to) {
     insn.op == Op::fsd ? a_.movsd(to, value) : a_.movss(to, value);
     return;
   }
-  const x86::Gp value = emit_.use(insn.rs2, x86::rdx);
+  const x86::Gp value = insn.op == Op::sd ? emit_.use(insn.rs2, x86::rdx) : emit_.use_low(insn.rs2, x86::rdx);
   switch (insn.op) {
     case Op::sb:
       a_.mov(to, value.r8());
@@ -171,83 +225,41 @@ void RegionCode::finish_store(const isa::Insn& insn, const x86::Mem& to) {
   }
 }
 
-// The guest's address in rax and the host's as a memory operand, for an access that stands for itself or in a
-// group.
-void RegionCode::emit_load(const Here& here) {
+// Where a member of an open group finds its bytes.
+x86::Mem RegionCode::member_place(const Here& here, u32 size) {
+  const ir::Step& step = here.current();
+  const ir::Group& group = here.block->groups[step.group];
+  if (group.first == here.step) {
+    open_group(here);
+  } else {
+    a_.mov(x86::rcx, found_at(group.slot, offsetof(Found, addend)));
+  }
+  return x86::ptr(emit_.use(step.insn.rs1, x86::rax), x86::rcx, 0, step.insn.imm, size);
+}
+
+// Of an access that stands for itself.
+x86::Mem RegionCode::single_place(const Here& here, u32 size, bool write, const Label& back) {
+  const Label slow = a_.newLabel();
+  const x86::Gp address = address_of(here.current().insn);
+  look_up(address, size, !write, write, slow);
+  later([this, here, slow, back] {
+    a_.bind(slow);
+    call_handler(here);
+    // The call was a safe point: what open groups found is good no longer.
+    const bool ends_groups = here.grouped && here.current().crossed;
+    a_.jmp(ends_groups ? ungrouped(here, here.step + 1) : back);
+  });
+  return x86::ptr(address, x86::rcx, 0, 0, size);
+}
+
+void RegionCode::emit_access(const Here& here, bool write) {
   const ir::Step& step = here.current();
   const u32 size = size_of(step.insn.op);
-  if (here.grouped && step.group != ir::kNoGroup) {
-    if (here.block->groups[step.group].first == here.step) open_group(here);
-    const x86::Gp base = emit_.use(step.insn.rs1, x86::rax);
-    return finish_load(step.insn, x86::ptr(base, kGroup, 0, step.insn.imm, size));
-  }
-  const Label slow = a_.newLabel(), back = a_.newLabel();
-  emit_.load(x86::rax, step.insn.rs1);
-  if (step.insn.imm != 0) a_.add(x86::rax, step.insn.imm);
-  look_up(size, false, slow);
-  finish_load(step.insn, x86::ptr(x86::rax, x86::rcx, 0, 0, size));
+  const bool in_group = here.grouped && step.group != ir::kNoGroup;
+  const Label back = a_.newLabel();
+  const x86::Mem place = in_group ? member_place(here, size) : single_place(here, size, write, back);
+  write ? finish_store(step.insn, place) : finish_load(step.insn, place);
   a_.bind(back);
-  slow_load(here, slow, back);
-}
-
-void RegionCode::emit_store(const Here& here) {
-  const ir::Step& step = here.current();
-  const u32 size = size_of(step.insn.op);
-  if (here.grouped && step.group != ir::kNoGroup) {
-    if (here.block->groups[step.group].first == here.step) open_group(here);
-    const x86::Gp base = emit_.use(step.insn.rs1, x86::rax);
-    return finish_store(step.insn, x86::ptr(base, kGroup, 0, step.insn.imm, size));
-  }
-  const Label slow = a_.newLabel(), back = a_.newLabel();
-  emit_.load(x86::rax, step.insn.rs1);
-  if (step.insn.imm != 0) a_.add(x86::rax, step.insn.imm);
-  look_up(size, true, slow);
-  finish_store(step.insn, x86::ptr(x86::rax, x86::rcx, 0, 0, size));
-  a_.bind(back);
-  slow_store(here, slow, back);
-}
-
-// The value comes by the stack; then it is loaded like any other.
-void RegionCode::slow_load(Here here, const Label& slow, const Label& back) {
-  later_.push_back([this, here, slow, back] {
-    a_.bind(slow);
-    prepare_call(site(here), here);
-    a_.mov(x86::ecx, size_of(here.current().insn.op));
-    a_.sub(x86::rsp, 16);
-    a_.mov(x86::r8, x86::rsp);
-    a_.call(asmjit::imm(load_for_code));
-    a_.mov(x86::rdx, x86::ptr(x86::rsp));
-    a_.add(x86::rsp, 16);
-    a_.test(x86::eax, x86::eax);
-    a_.jz(asmjit::imm(thunks_.resume));
-    a_.call(reload_all_);
-    a_.sub(x86::rsp, 16);
-    a_.mov(x86::ptr(x86::rsp), x86::rdx);
-    finish_load(here.current().insn, x86::ptr(x86::rsp, 0, size_of(here.current().insn.op)));
-    a_.lea(x86::rsp, x86::ptr(x86::rsp, 16));
-    a_.jmp(back);
-  });
-}
-
-void RegionCode::slow_store(Here here, const Label& slow, const Label& back) {
-  later_.push_back([this, here, slow, back] {
-    a_.bind(slow);
-    prepare_call(site(here), here);
-    const isa::Insn& insn = here.current().insn;
-    a_.mov(x86::ecx, size_of(insn.op));
-    if (is_float(insn)) {
-      a_.mov(x86::r8, state_f(insn.rs2));
-    } else if (insn.rs2 == 0) {
-      a_.xor_(x86::r8d, x86::r8d);
-    } else {
-      a_.mov(x86::r8, state_x(insn.rs2));
-    }
-    a_.call(asmjit::imm(store_for_code));
-    a_.test(x86::eax, x86::eax);
-    a_.jz(asmjit::imm(thunks_.resume));
-    a_.call(reload_all_);
-    a_.jmp(back);
-  });
 }
 
 }  // namespace cloister::jit::x64

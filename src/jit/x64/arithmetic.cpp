@@ -15,48 +15,60 @@ x86::Gp sized(const x86::Gp& reg, u32 width) { return width == 8 ? reg : reg.r32
 
 // x86 masks the count to 5 or 6 bits as RISC-V does.
 void Emitter::shift(const isa::Insn& insn, u32 plain_id, u32 bmi_id, u32 width) {
+  const auto value_of = [&](u8 reg, const x86::Gp& scratch) {
+    return width == 8 ? use(reg, scratch) : use_low(reg, scratch);
+  };
+  x86::Gp to = target(insn.rd, x86::rax);
   if (features_.bmi2) {
-    const x86::Gp count = use(insn.rs2, x86::rcx);
-    const x86::Gp value = use(insn.rs1, x86::rax);
-    const x86::Gp to = target(insn.rd, x86::rax);
+    const x86::Gp count = use_low(insn.rs2, x86::rcx);
+    const x86::Gp value = value_of(insn.rs1, x86::rax);
     a_.emit(bmi_id, sized(to, width), sized(value, width), sized(count, width));
-    if (width == 4) return finish_word(insn.rd, to);
-    return store(insn.rd, to);
+  } else {
+    to = x86::rax;
+    width == 8 ? load(to, insn.rs1) : load_low(to, insn.rs1);
+    load_low(x86::rcx, insn.rs2);
+    a_.emit(plain_id, sized(to, width), x86::cl);
   }
-  load(x86::rax, insn.rs1);
-  load(x86::rcx, insn.rs2);
-  a_.emit(plain_id, sized(x86::rax, width), x86::cl);
-  if (width == 4) return finish_word(insn.rd, x86::rax);
-  store(insn.rd, x86::rax);
+  width == 8 ? store(insn.rd, to) : store_word(insn.rd, to);
 }
 
 void Emitter::rotate(const isa::Insn& insn, u32 id, u32 width) {
   load(x86::rax, insn.rs1);
-  load(x86::rcx, insn.rs2);
+  load_low(x86::rcx, insn.rs2);
   a_.emit(id, sized(x86::rax, width), x86::cl);
-  if (width == 4) return finish_word(insn.rd, x86::rax);
-  store(insn.rd, x86::rax);
+  width == 8 ? store(insn.rd, x86::rax) : store_word(insn.rd, x86::rax);
 }
 
 void Emitter::shift_immediate(const isa::Insn& insn, u32 id, u32 width) {
   const x86::Gp to = target(insn.rd, x86::rax);
-  if (insn.rs1 == 0 || !homes_.has(insn.rs1) || homes_.integer(insn.rs1) != to) load(to, insn.rs1);
-  if (insn.imm != 0) a_.emit(id, sized(to, width), asmjit::imm(insn.imm));
-  if (width == 4) return finish_word(insn.rd, to);
-  store(insn.rd, to);
+  const x86::Gp from = width == 8 ? use(insn.rs1, x86::rax) : use_low(insn.rs1, x86::rax);
+  const bool doubles = id == Inst::kIdShl && width == 8 && insn.imm == 1;
+  if (from != to && id == Inst::kIdRor && features_.bmi2) {
+    a_.rorx(sized(to, width), sized(from, width), asmjit::imm(insn.imm));
+  } else if (from != to && doubles) {
+    a_.lea(to, x86::ptr(from, from));
+  } else {
+    if (from != to) a_.mov(sized(to, width), sized(from, width));
+    if (insn.imm != 0) a_.emit(id, sized(to, width), asmjit::imm(insn.imm));
+  }
+  width == 8 ? store(insn.rd, to) : store_word(insn.rd, to);
 }
 
 // rd = rs2 + (rs1 << shift), rs1 taken as 32 bits without sign for the .uw forms.
 void Emitter::shift_add(const isa::Insn& insn, u32 shift, bool zero_extends) {
   x86::Gp index = x86::rax;
   if (zero_extends) {
-    const x86::Gp from = use(insn.rs1, x86::rax);
-    a_.mov(x86::eax, from.r32());
+    load_low(x86::rax, insn.rs1);
   } else {
     index = use(insn.rs1, x86::rax);
   }
-  const x86::Gp base = use(insn.rs2, x86::rcx);
   const x86::Gp to = target(insn.rd, x86::rax);
+  if (insn.rs2 == 0) {
+    if (index != x86::rax) a_.mov(x86::rax, index);
+    if (shift != 0) a_.shl(x86::rax, shift);
+    return store(insn.rd, x86::rax);
+  }
+  const x86::Gp base = use(insn.rs2, x86::rcx);
   a_.lea(to, x86::ptr(base, index, shift));
   store(insn.rd, to);
 }
@@ -113,8 +125,7 @@ void Emitter::divide(const isa::Insn& insn, bool is_signed, bool remainder, u32 
   a_.bind(by_zero);
   if (!remainder) a_.mov(x86::rax, -1);
   a_.bind(done);
-  if (width == 4) return finish_word(insn.rd, x86::rax);
-  store(insn.rd, x86::rax);
+  width == 4 ? store_word(insn.rd, x86::rax) : store(insn.rd, x86::rax);
 }
 
 bool Emitter::compute_multiply(const ir::Step& step) {
@@ -234,7 +245,7 @@ void Emitter::extend(const isa::Insn& insn, u32 bits, bool sign) {
   const x86::Gp to = target(insn.rd, x86::rax);
   const x86::Gp part = bits == 8 ? x86::Gp(x86::cl) : x86::Gp(x86::cx);
   sign ? a_.movsx(to, part) : a_.movzx(to.r32(), part);
-  store(insn.rd, to);
+  store_extended(insn.rd, to);
 }
 
 bool Emitter::compute_bits(const ir::Step& step) {
@@ -289,8 +300,7 @@ bool Emitter::compute_bits(const ir::Step& step) {
       extend(insn, 16, false);
       return true;
     case Op::slli_uw:
-      load(x86::rax, insn.rs1);
-      a_.mov(x86::eax, x86::eax);
+      load_low(x86::rax, insn.rs1);
       a_.shl(x86::rax, insn.imm);
       store(insn.rd, x86::rax);
       return true;

@@ -45,7 +45,7 @@ bool RegionCode::emit_atomic(const Here& here) {
   emit_.load(x86::rax, insn.rs1);
   a_.test(x86::al, static_cast<i32>(size) - 1);
   a_.jnz(otherwise);
-  look_up(size, !reserves, otherwise);
+  look_up(x86::rax, size, reserves, !reserves, otherwise);
   if (reserves) {
     a_.mov(state_at(offsetof(hart::State, reserved_address)), x86::rax);
     a_.mov(sized(x86::rdx), x86::ptr(x86::rax, x86::rcx, 0, 0, size));

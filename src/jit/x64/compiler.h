@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "hart/block.h"
+#include "hart/csr_file.h"
 #include "jit/code_cache.h"
 #include "jit/ir/region.h"
 
@@ -16,12 +18,15 @@ struct Exit {
   u64 kind;
   u64 place;
 };
-inline constexpr u64 kExitPlain = 0;      // go on at pc
-inline constexpr u64 kExitInterpret = 1;  // the block at pc cannot run translated now: interpret it
-inline constexpr u64 kExitStale = 2;      // pc's region is of another epoch; `place` is its Header
+inline constexpr u64 kExitPlain = 0;  // go on at pc
+// The block at pc cannot run translated now. If the hart need not stop there, interpret it.
+inline constexpr u64 kExitInterpret = 1;
+inline constexpr u64 kExitStale = 2;  // pc's region is of another epoch; `place` is its Header
 // A jump went through a slot, `place`, that leads nowhere yet. Writing the entry of the code for pc there
 // makes the jump direct.
 inline constexpr u64 kExitSlot = 3;
+inline constexpr u64 kExitHot =
+    4;  // pc's region was entered as often as Code::heat said; `place` is its Header
 
 // The few routines that all translated code shares, at the beginning of the code cache.
 struct Thunks {
@@ -32,10 +37,17 @@ struct Thunks {
 };
 Thunks make_thunks(CodeCache& cache);
 
-// Uops for calls of the interpreter's handlers and slow paths, where translated code can point to them.
+// An instruction that the interpreter does for translated code, where that can point to it.
 struct CallSite {
   hart::Uop uop;
-  hart::Uop stop;  // its handler returns; or the Links of a block's last uop
+  hart::Uop stop;             // behind it: its handler returns
+  const hart::Uop* in_block;  // the same among its block's uops
+  u16 begin = 0;              // the block's offset in the page
+  bool writes = false;        // of a load or store: which it is
+  i16 low = 0;                // of one that opens a group: the group's bytes, from the first's own address
+  i16 high = 0;
+  hart::CsrWrite csr_write{};  // of a CSR instruction: what it does, and whether rs1 is the operand itself
+  bool is_immediate = false;
 };
 
 // The data of a region that its code looks at.
@@ -49,11 +61,15 @@ struct Code {
   struct Entry {
     u16 offset;  // in the page
     const std::byte* code;
+    const void** stale;  // writable: where an entry goes in another epoch; at first it leaves there
   };
   std::vector<Entry> entries;  // the region's first block first
   Header* header = nullptr;    // where it may be written
   std::size_t size = 0;
-  std::unique_ptr<CallSite[]> sites;
+  // How often the region may yet be entered before it leaves as hot; where the region counts.
+  std::unique_ptr<i64> heat;
+  std::deque<CallSite> sites;
+  std::vector<std::vector<hart::Uop>> uops;  // by block
 };
 
 // Nothing when the cache is full. Precondition: the region's first block has steps.

@@ -27,9 +27,29 @@ u32 condition_of(Op op) {
   }
 }
 
+u32 opposite(u32 condition) {
+  namespace Inst = x86::Inst;
+  switch (condition) {
+    case Inst::kIdJe:
+      return Inst::kIdJne;
+    case Inst::kIdJne:
+      return Inst::kIdJe;
+    case Inst::kIdJl:
+      return Inst::kIdJge;
+    case Inst::kIdJge:
+      return Inst::kIdJl;
+    case Inst::kIdJb:
+      return Inst::kIdJae;
+    default:
+      return Inst::kIdJb;
+  }
+}
+
 }  // namespace
 
 void RegionCode::emit_end(const Here& here) {
+  emit_.widen_all();
+  if (ir::is_flags_access(here.current())) return emit_flags_access(here);
   switch (isa::properties(here.current().insn.op).format) {
     case isa::Format::kB:
       return emit_branch(here);
@@ -47,21 +67,18 @@ void RegionCode::emit_end(const Here& here) {
 
 void RegionCode::emit_branch(const Here& here) {
   const isa::Insn& insn = here.current().insn;
-  const x86::Gp first = emit_.use(insn.rs1, x86::rax);
-  if (insn.rs2 == 0) {
-    a_.test(first, first);
-  } else if (homes_.has(insn.rs2)) {
-    a_.cmp(first, homes_.integer(insn.rs2));
-  } else {
-    a_.cmp(first, state_x(insn.rs2));
-  }
+  emit_.compare(insn.rs1, insn.rs2);
   const i64 target = i64{here.current().offset} + insn.imm;
+  if (falls_through(here, here.block->taken) && here.block->next != ir::kLeaves) {
+    a_.emit(opposite(condition_of(insn.op)), block_labels_[static_cast<u32>(here.block->next)]);
+    return;
+  }
   if (here.block->taken != ir::kLeaves) {
     a_.emit(condition_of(insn.op), block_labels_[static_cast<u32>(here.block->taken)]);
   } else {
     const Label leaves = a_.newLabel();
     a_.emit(condition_of(insn.op), leaves);
-    later_.push_back([this, here, leaves, target] {
+    later([this, here, leaves, target] {
       a_.bind(leaves);
       leave_to_page_offset(written_before(here), target);
     });
@@ -83,6 +100,8 @@ void RegionCode::emit_indirect(const Here& here) {
     spill((written_before(here) | passes::effects(here.current()).writes));
     return leave_to_page_offset(0, target.value & ~i64{1});
   }
+  if (here.block->by_table) return jump_by_table(here);
+  if (!here.block->targets.empty()) compare_returns(here);
   emit_.load(x86::rdx, insn.rs1);
   if (insn.imm != 0) a_.add(x86::rdx, insn.imm);
   a_.and_(x86::rdx, -2);
@@ -92,13 +111,64 @@ void RegionCode::emit_indirect(const Here& here) {
   leave_to_rax();
 }
 
+// A return to behind a call of this region stays in the region.
+void RegionCode::compare_returns(const Here& here) {
+  emit_.load(x86::rax, here.current().insn.rs1);
+  a_.sub(x86::rax, state_at(offsetof(hart::State, page)));
+  for (const i32 one : here.block->targets) {
+    const u32 index = static_cast<u32>(one);
+    a_.cmp(x86::rax, region_.blocks[index].begin);
+    a_.je(block_labels_[index]);
+  }
+}
+
+// The table has an offset of code, from the table's beginning, for each place where an instruction may begin.
+// Where no block of the region does, that of the way out.
+void RegionCode::jump_by_table(const Here& here) {
+  u16 least = kPageSize - 1, greatest = 0;
+  for (const i32 one : here.block->targets) {
+    least = std::min(least, region_.blocks[static_cast<u32>(one)].begin);
+    greatest = std::max(greatest, region_.blocks[static_cast<u32>(one)].begin);
+  }
+  Table table{a_.newLabel(), a_.newLabel(), {}};
+  table.targets.assign((greatest - least) / 2 + 1u, table.out);
+  for (const i32 one : here.block->targets) {
+    const u32 index = static_cast<u32>(one);
+    table.targets[(region_.blocks[index].begin - least) / 2u] = block_labels_[index];
+  }
+  const isa::Insn& insn = here.current().insn;
+  emit_.load(x86::rdx, insn.rs1);
+  if (insn.imm != 0) a_.add(x86::rdx, insn.imm);
+  a_.and_(x86::rdx, -2);
+  a_.mov(x86::rax, x86::rdx);
+  a_.sub(x86::rax, state_at(offsetof(hart::State, page)));
+  if (least != 0) a_.sub(x86::rax, least);
+  a_.cmp(x86::rax, greatest - least);
+  a_.ja(table.out);
+  a_.lea(x86::rcx, x86::ptr(table.label));
+  a_.movsxd(x86::rax, x86::dword_ptr(x86::rcx, x86::rax, 1));
+  a_.add(x86::rax, x86::rcx);
+  a_.jmp(x86::rax);
+  later([this, here, out = table.out] {
+    a_.bind(out);
+    spill(written_before(here));
+    a_.mov(x86::rax, x86::rdx);
+    leave_to_rax();
+  });
+  tables_.push_back(std::move(table));
+}
+
+bool RegionCode::falls_through(const Here& here, i32 block) const {
+  return here.grouped && block != ir::kLeaves &&
+         place_in_order_[static_cast<u32>(block)] == place_in_order_[here.block_index] + 1;
+}
+
 // After the block's last step: on in the region, or out of it.
 void RegionCode::go_to(const Here& here, i32 block, i64 offset) {
   if (block == ir::kLeaves) {
     return leave_to_page_offset(written_before(here) | passes::effects(here.current()).writes, offset);
   }
-  const bool falls_through = here.grouped && static_cast<u32>(block) == here.block_index + 1;
-  if (!falls_through) a_.jmp(block_labels_[static_cast<u32>(block)]);
+  if (!falls_through(here, block)) a_.jmp(block_labels_[static_cast<u32>(block)]);
 }
 
 // A jump within the page needs no translation: whoever maps this page maps the target.
@@ -141,7 +211,7 @@ void RegionCode::leave_to_rax() {
   a_.and_(x86::rax, -static_cast<i32>(kPageSize));
   a_.mov(state_at(offsetof(hart::State, page)), x86::rax);
   a_.jmp(x86::rcx);
-  later_.push_back([this, miss] {
+  later([this, miss] {
     a_.bind(miss);
     a_.mov(state_at(offsetof(hart::State, pc)), x86::rax);
     a_.xor_(x86::eax, x86::eax);

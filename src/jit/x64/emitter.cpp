@@ -9,10 +9,9 @@ namespace cloister::jit::x64 {
 using isa::Op;
 namespace Inst = x86::Inst;
 
-Homes::Homes(const passes::Ranking& ranking, bool has_groups) {
+Homes::Homes(const passes::Ranking& ranking) {
   home_.fill(-1);
-  const u32 integer_homes = has_groups ? kIntegerHomes : kIntegerHomes + 1;
-  for (std::size_t i = 0; i < ranking.integers.size() && i < integer_homes; ++i) {
+  for (std::size_t i = 0; i < ranking.integers.size() && i < kIntegerHomes; ++i) {
     home_[ranking.integers[i]] = static_cast<i8>(i);
     homed_ |= u64{1} << ranking.integers[i];
   }
@@ -25,17 +24,45 @@ Homes::Homes(const passes::Ranking& ranking, bool has_groups) {
 void Emitter::load(const x86::Gp& scratch, u8 reg) {
   if (reg == 0) {
     a_.xor_(scratch.r32(), scratch.r32());
-  } else if (homes_.has(reg)) {
-    a_.mov(scratch, homes_.integer(reg));
-  } else {
+  } else if (!homes_.has(reg)) {
     a_.mov(scratch, state_x(reg));
+  } else if (known_.narrow >> reg & 1) {
+    a_.movsxd(scratch, homes_.integer(reg).r32());
+  } else {
+    a_.mov(scratch, homes_.integer(reg));
+  }
+}
+
+void Emitter::load_low(const x86::Gp& scratch, u8 reg) {
+  if (reg == 0) {
+    a_.xor_(scratch.r32(), scratch.r32());
+  } else if (homes_.has(reg)) {
+    a_.mov(scratch.r32(), homes_.integer(reg).r32());
+  } else {
+    a_.mov(scratch.r32(), state_x(reg, 4));
   }
 }
 
 x86::Gp Emitter::use(u8 reg, const x86::Gp& scratch) {
-  if (reg != 0 && homes_.has(reg)) return homes_.integer(reg);
+  if (reg != 0 && homes_.has(reg)) {
+    if (known_.narrow >> reg & 1) a_.movsxd(homes_.integer(reg), homes_.integer(reg).r32());
+    known_.narrow &= ~(1u << reg);
+    return homes_.integer(reg);
+  }
   load(scratch, reg);
   return scratch;
+}
+
+x86::Gp Emitter::use_low(u8 reg, const x86::Gp& scratch) {
+  if (reg != 0 && homes_.has(reg)) return homes_.integer(reg);
+  load_low(scratch, reg);
+  return scratch;
+}
+
+void Emitter::widen_all() {
+  for (u8 reg = 1; reg < 32; ++reg) {
+    if (known_.narrow >> reg & 1) (void)use(reg, x86::rax);
+  }
 }
 
 x86::Gp Emitter::target(u8 reg, const x86::Gp& scratch) const {
@@ -44,10 +71,42 @@ x86::Gp Emitter::target(u8 reg, const x86::Gp& scratch) const {
 
 void Emitter::store(u8 reg, const x86::Gp& from) {
   if (reg == 0) return;
+  known_.narrow &= ~(1u << reg);
+  known_.words &= ~(1u << reg);
   if (!homes_.has(reg)) {
     a_.mov(state_x(reg), from);
   } else if (homes_.integer(reg) != from) {
     a_.mov(homes_.integer(reg), from);
+  }
+}
+
+void Emitter::store_extended(u8 reg, const x86::Gp& from) {
+  store(reg, from);
+  if (reg != 0) known_.words |= 1u << reg;
+}
+
+void Emitter::store_word(u8 reg, const x86::Gp& from) {
+  if (reg == 0) return;
+  if (!homes_.has(reg)) {
+    a_.movsxd(x86::rax, from.r32());
+    return store_extended(reg, x86::rax);
+  }
+  if (homes_.integer(reg) != from) a_.mov(homes_.integer(reg).r32(), from.r32());
+  known_.narrow |= 1u << reg;
+  known_.words |= 1u << reg;
+}
+
+// Sign extension keeps the order of words, with sign and without: so two words compare by their lower halves.
+void Emitter::compare(u8 first, u8 second) {
+  const bool words = is_word(first) && is_word(second);
+  const auto sized = [words](const x86::Gp& reg) { return words ? reg.r32() : reg; };
+  const x86::Gp left = words ? use_low(first, x86::rax) : use(first, x86::rax);
+  if (second == 0) {
+    a_.test(sized(left), sized(left));
+  } else if (homes_.has(second)) {
+    a_.cmp(sized(left), sized(words ? homes_.integer(second) : use(second, x86::rcx)));
+  } else {
+    a_.cmp(sized(left), state_x(second, words ? 4 : 8));
   }
 }
 
@@ -80,6 +139,7 @@ void Emitter::set_known(u8 rd, ir::Known value) {
     } else {
       a_.mov(to, value.value);
     }
+    if (value.value == static_cast<i32>(value.value)) return store_extended(rd, to);
   } else {
     a_.mov(to, state_at(offsetof(hart::State, page)));
     if (value.value != static_cast<i32>(value.value)) {
@@ -92,14 +152,10 @@ void Emitter::set_known(u8 rd, ir::Known value) {
   store(rd, to);
 }
 
-void Emitter::finish_word(u8 rd, const x86::Gp& value) {
-  const x86::Gp to = target(rd, x86::rax);
-  a_.movsxd(to, value.r32());
-  store(rd, to);
-}
-
 // rd = rs1 OP rs2. The second operand may stay in memory; the target may be either source's home.
 void Emitter::binary(const isa::Insn& insn, u32 id, Commutes commutes, u32 width) {
+  const bool wide = width == 8;
+  const auto sized = [wide](const x86::Gp& reg) { return wide ? reg : reg.r32(); };
   u8 first = insn.rs1, second = insn.rs2;
   x86::Gp to = target(insn.rd, x86::rax);
   if (second != 0 && homes_.has(second) && homes_.integer(second) == to && first != second) {
@@ -109,8 +165,12 @@ void Emitter::binary(const isa::Insn& insn, u32 id, Commutes commutes, u32 width
       to = x86::rax;
     }
   }
-  if (first == 0 || !homes_.has(first) || homes_.integer(first) != to) load(to, first);
-  const auto sized = [&](const x86::Gp& reg) { return width == 8 ? reg : reg.r32(); };
+  if (wide && second != 0 && homes_.has(second)) (void)use(second, x86::rcx);
+  if (first == insn.rd && homes_.has(first) && first != 0 && to != x86::rax) {
+    if (wide) (void)use(first, x86::rax);
+  } else {
+    wide ? load(to, first) : load_low(to, first);
+  }
   if (second == 0) {
     a_.xor_(x86::ecx, x86::ecx);
     a_.emit(id, sized(to), sized(x86::rcx));
@@ -119,8 +179,20 @@ void Emitter::binary(const isa::Insn& insn, u32 id, Commutes commutes, u32 width
   } else {
     a_.emit(id, sized(to), state_x(second, width));
   }
-  if (width == 4) return finish_word(insn.rd, to);
-  store(insn.rd, to);
+  wide ? store(insn.rd, to) : store_word(insn.rd, to);
+}
+
+// Bit by bit: of words a word.
+void Emitter::logic(const isa::Insn& insn, u32 id) {
+  if (insn.rs1 == 0 && id != Inst::kIdAnd) return copy(insn.rd, insn.rs2);
+  if (insn.rs2 == 0 && id != Inst::kIdAnd) return copy(insn.rd, insn.rs1);
+  binary(insn, id, Commutes::kYes, is_word(insn.rs1) && is_word(insn.rs2) ? 4 : 8);
+}
+
+void Emitter::copy(u8 rd, u8 rs) {
+  if (rd == rs) return;
+  if (is_word(rs)) return store_word(rd, use_low(rs, x86::rax));
+  store(rd, use(rs, x86::rax));
 }
 
 void Emitter::binary_not(const isa::Insn& insn, u32 id) {
@@ -130,47 +202,88 @@ void Emitter::binary_not(const isa::Insn& insn, u32 id) {
   store(insn.rd, x86::rax);
 }
 
-void Emitter::immediate(const isa::Insn& insn, u32 id, u32 width) {
+void Emitter::logic_immediate(const isa::Insn& insn, u32 id) {
+  if (insn.imm == 0 && id != Inst::kIdAnd) return copy(insn.rd, insn.rs1);
+  // What is not negative has no upper half; nor has what is AND with it.
+  const bool clears = id == Inst::kIdAnd && insn.imm >= 0;
+  const bool low = clears || is_word(insn.rs1);
   const x86::Gp to = target(insn.rd, x86::rax);
-  if (insn.rs1 == 0 || !homes_.has(insn.rs1) || homes_.integer(insn.rs1) != to) load(to, insn.rs1);
-  const bool nothing = insn.imm == 0 && (id == Inst::kIdAdd || id == Inst::kIdOr || id == Inst::kIdXor);
-  if (!nothing) a_.emit(id, width == 8 ? to : to.r32(), asmjit::imm(insn.imm));
-  if (width == 4) return finish_word(insn.rd, to);
-  store(insn.rd, to);
+  if (insn.rs1 != insn.rd || !homes_.has(insn.rd) || insn.rd == 0) {
+    low ? load_low(to, insn.rs1) : load(to, insn.rs1);
+  } else if (!low) {
+    (void)use(insn.rs1, x86::rax);
+  }
+  a_.emit(id, low ? to.r32() : to, asmjit::imm(insn.imm));
+  if (clears) return store_extended(insn.rd, to);
+  low ? store_word(insn.rd, to) : store(insn.rd, to);
 }
 
 // lea adds without disturbing its sources.
 void Emitter::add(const isa::Insn& insn) {
-  const bool has_homes = insn.rs1 != 0 && insn.rs2 != 0 && homes_.has(insn.rs1) && homes_.has(insn.rs2);
+  if (insn.rs1 == 0) return copy(insn.rd, insn.rs2);
+  if (insn.rs2 == 0) return copy(insn.rd, insn.rs1);
+  const bool has_homes = homes_.has(insn.rs1) && homes_.has(insn.rs2);
   const x86::Gp to = target(insn.rd, x86::rax);
   if (!has_homes || to == homes_.integer(insn.rs1) || to == homes_.integer(insn.rs2)) {
     return binary(insn, Inst::kIdAdd, Commutes::kYes, 8);
   }
-  a_.lea(to, x86::ptr(homes_.integer(insn.rs1), homes_.integer(insn.rs2)));
+  a_.lea(to, x86::ptr(use(insn.rs1, x86::rax), use(insn.rs2, x86::rcx)));
   store(insn.rd, to);
+}
+
+void Emitter::add_immediate(const isa::Insn& insn) {
+  if (insn.imm == 0) return copy(insn.rd, insn.rs1);
+  const x86::Gp to = target(insn.rd, x86::rax);
+  const x86::Gp from = use(insn.rs1, x86::rax);
+  if (from == to) {
+    a_.add(to, insn.imm);
+  } else {
+    a_.lea(to, x86::ptr(from, insn.imm));
+  }
+  store(insn.rd, to);
+}
+
+void Emitter::add_word_immediate(const isa::Insn& insn) {
+  if (insn.imm == 0) {
+    if (insn.rs1 == insn.rd && is_word(insn.rd)) return;
+    return store_word(insn.rd, use_low(insn.rs1, x86::rax));
+  }
+  const x86::Gp to = target(insn.rd, x86::rax);
+  const x86::Gp from = use_low(insn.rs1, x86::rax);
+  if (from == to) {
+    a_.add(to.r32(), insn.imm);
+  } else {
+    a_.lea(to.r32(), x86::ptr(from, insn.imm));
+  }
+  store_word(insn.rd, to);
+}
+
+void Emitter::set_if(u8 rd, u32 condition) {
+  a_.emit(condition, x86::al);
+  const x86::Gp to = target(rd, x86::rax);
+  a_.movzx(to.r32(), x86::al);
+  store_extended(rd, to);
 }
 
 void Emitter::set_less(const isa::Insn& insn, bool is_signed) {
-  const x86::Gp first = use(insn.rs1, x86::rax);
-  if (insn.rs2 == 0) {
-    a_.cmp(first, 0);
-  } else if (homes_.has(insn.rs2)) {
-    a_.cmp(first, homes_.integer(insn.rs2));
-  } else {
-    a_.cmp(first, state_x(insn.rs2));
+  if (insn.rs1 == 0 && !is_signed) {  // snez
+    const x86::Gp value = use(insn.rs2, x86::rax);
+    a_.test(value, value);
+    return set_if(insn.rd, Inst::kIdSetne);
   }
-  a_.emit(is_signed ? Inst::kIdSetl : Inst::kIdSetb, x86::al);
-  const x86::Gp to = target(insn.rd, x86::rax);
-  a_.movzx(to.r32(), x86::al);
-  store(insn.rd, to);
+  if (insn.rs2 == 0) {
+    a_.cmp(use(insn.rs1, x86::rax), 0);
+  } else {
+    compare(insn.rs1, insn.rs2);
+  }
+  set_if(insn.rd, is_signed ? Inst::kIdSetl : Inst::kIdSetb);
 }
 
 void Emitter::set_less_immediate(const isa::Insn& insn, bool is_signed) {
-  a_.cmp(use(insn.rs1, x86::rax), insn.imm);
-  a_.emit(is_signed ? Inst::kIdSetl : Inst::kIdSetb, x86::al);
-  const x86::Gp to = target(insn.rd, x86::rax);
-  a_.movzx(to.r32(), x86::al);
-  store(insn.rd, to);
+  const bool word = is_word(insn.rs1);
+  const x86::Gp value = word ? use_low(insn.rs1, x86::rax).r32() : use(insn.rs1, x86::rax);
+  a_.cmp(value, insn.imm);
+  set_if(insn.rd, is_signed ? Inst::kIdSetl : Inst::kIdSetb);
 }
 
 bool Emitter::compute(const ir::Step& step) {
@@ -182,19 +295,19 @@ bool Emitter::compute_immediate(const ir::Step& step) {
   const isa::Insn& insn = step.insn;
   switch (insn.op) {
     case Op::addi:
-      immediate(insn, Inst::kIdAdd, 8);
+      add_immediate(insn);
       return true;
     case Op::addiw:
-      immediate(insn, Inst::kIdAdd, 4);
+      add_word_immediate(insn);
       return true;
     case Op::xori:
-      immediate(insn, Inst::kIdXor, 8);
+      logic_immediate(insn, Inst::kIdXor);
       return true;
     case Op::ori:
-      immediate(insn, Inst::kIdOr, 8);
+      logic_immediate(insn, Inst::kIdOr);
       return true;
     case Op::andi:
-      immediate(insn, Inst::kIdAnd, 8);
+      logic_immediate(insn, Inst::kIdAnd);
       return true;
     case Op::slti:
       set_less_immediate(insn, true);
@@ -247,13 +360,13 @@ bool Emitter::compute_register(const ir::Step& step) {
       binary(insn, Inst::kIdSub, Commutes::kNo, 4);
       return true;
     case Op::and_:
-      binary(insn, Inst::kIdAnd, Commutes::kYes, 8);
+      logic(insn, Inst::kIdAnd);
       return true;
     case Op::or_:
-      binary(insn, Inst::kIdOr, Commutes::kYes, 8);
+      logic(insn, Inst::kIdOr);
       return true;
     case Op::xor_:
-      binary(insn, Inst::kIdXor, Commutes::kYes, 8);
+      logic(insn, Inst::kIdXor);
       return true;
     case Op::slt:
       set_less(insn, true);

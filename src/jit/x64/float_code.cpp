@@ -13,14 +13,6 @@ namespace cloister::jit::x64 {
 using isa::Op;
 namespace Inst = x86::Inst;
 
-void RegionCode::by_handler(const Here& here, const Label& otherwise, const Label& back) {
-  later_.push_back([this, here, otherwise, back] {
-    a_.bind(otherwise);
-    call_handler(here);
-    a_.jmp(back);
-  });
-}
-
 // Goes to `otherwise` for a NaN.
 void RegionCode::need_number(const x86::Xmm& value, bool is_double, const Label& otherwise) {
   is_double ? a_.ucomisd(value, value) : a_.ucomiss(value, value);
@@ -28,7 +20,7 @@ void RegionCode::need_number(const x86::Xmm& value, bool is_double, const Label&
 }
 
 void RegionCode::need_boxed(u8 reg, const Label& otherwise) {
-  if (boxed_ >> reg & 1) return;
+  if (emit_.knowledge().boxed >> reg & 1) return;
   if (homes_.has(32u + reg)) {
     a_.movq(x86::rax, homes_.floating(32u + reg));
     a_.shr(x86::rax, 32);
@@ -42,7 +34,8 @@ void RegionCode::need_boxed(u8 reg, const Label& otherwise) {
 void RegionCode::finish_float(const isa::Insn& insn, const x86::Xmm& value, bool is_double) {
   emit_.store_float(insn.rd, value);
   const u32 bit = 1u << insn.rd;
-  boxed_ = is_double ? boxed_ & ~bit : boxed_ | bit;
+  u32& boxed = emit_.knowledge().boxed;
+  boxed = is_double ? boxed & ~bit : boxed | bit;
 }
 
 // In a scratch register: rd may be a source, which the handler needs when a NaN comes out. A single's upper

@@ -2,6 +2,7 @@
 #include "jit/x64/region_code.h"
 
 #include <cstring>
+#include <numeric>
 
 #include "isa/properties.h"
 
@@ -9,21 +10,6 @@
 namespace cloister::jit::x64 {
 
 namespace {
-
-bool has_groups(const ir::Region& region) {
-  for (const ir::Block& block : region.blocks) {
-    for (const ir::Step& step : block.steps) {
-      if (step.group != ir::kNoGroup) return true;
-    }
-  }
-  return false;
-}
-
-std::size_t count_steps(const ir::Region& region) {
-  std::size_t count = 0;
-  for (const ir::Block& block : region.blocks) count += block.steps.size();
-  return count;
-}
 
 asmjit::Environment host_environment() { return asmjit::Environment::host(); }
 
@@ -37,13 +23,11 @@ std::optional<Code> compile(const ir::Region& region, CodeCache& cache, const Th
 RegionCode::RegionCode(const ir::Region& region, const Thunks& thunks)
     : region_(region),
       thunks_(thunks),
-      homes_(passes::rank_registers(region), has_groups(region)),
+      homes_(passes::rank_registers(region)),
       emit_(a_, homes_, Features::of_host()) {
   holder_.init(host_environment());
   holder_.setErrorHandler(this);
   holder_.attach(&a_);
-  most_sites_ = 2 * count_steps(region);  // a step stands at most twice
-  sites_ = std::make_unique<CallSite[]>(most_sites_);
 }
 
 void RegionCode::handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) {
@@ -51,27 +35,64 @@ void RegionCode::handleError(asmjit::Error, const char* message, asmjit::BaseEmi
 }
 
 std::optional<Code> RegionCode::emit(CodeCache& cache) {
+  find_order();
   find_written();
-  for (std::size_t i = 0; i < region_.blocks.size(); ++i) {
+  build_uops();
+  loop_heads_ = ir::find_loop_heads(region_);
+  for (const ir::Block& block : region_.blocks) {
     block_labels_.push_back(a_.newLabel());
-    second_copies_.emplace_back(region_.blocks[i].steps.size());
+    second_copies_.emplace_back(block.steps.size() + 1);
   }
-  spill_all_ = a_.newLabel();
-  reload_all_ = a_.newLabel();
+  call_step_ = a_.newLabel();
+  call_fill_ = a_.newLabel();
+  call_csr_ = a_.newLabel();
+  call_last_ = a_.newLabel();
   load_homes_ = a_.newLabel();
   header_ = a_.newLabel();
-  for (u32 i = 0; i < region_.blocks.size(); ++i) emit_block(i);
+  for (const u32 index : order_) emit_block(index);
   for (std::size_t i = 0; i < later_.size(); ++i) run_later(i);
   emit_entries();
-  emit_shared();
+  emit_calls();
   emit_slots();
   return finish(cache);
+}
+
+// Each block before what follows it, and its straight way on next to it.
+void RegionCode::find_order() {
+  constexpr u32 kNowhere = ~u32{0};
+  place_in_order_.assign(region_.blocks.size(), kNowhere);
+  std::vector<u32> open(region_.blocks.size());
+  std::iota(open.rbegin(), open.rend(), 0u);
+  while (!open.empty()) {
+    const u32 index = open.back();
+    open.pop_back();
+    if (place_in_order_[index] != kNowhere) continue;
+    place_in_order_[index] = static_cast<u32>(order_.size());
+    order_.push_back(index);
+    const ir::Block& block = region_.blocks[index];
+    for (const i32 one : block.targets) open.push_back(static_cast<u32>(one));
+    for (const i32 one : {block.taken, block.next}) {
+      if (one != ir::kLeaves) open.push_back(static_cast<u32>(one));
+    }
+  }
+}
+
+void RegionCode::build_uops() {
+  for (const ir::Block& block : region_.blocks) {
+    std::vector<u16> code;
+    for (const ir::Step& step : block.steps) {
+      code.push_back(static_cast<u16>(step.bits));
+      if (step.insn.length == 4) code.push_back(static_cast<u16>(step.bits >> 16));
+    }
+    uops_.push_back(hart::decode_uops(code));
+  }
 }
 
 // A piece may add more: it is taken out first, for the list may move.
 void RegionCode::run_later(std::size_t index) {
   const Later piece = std::move(later_[index]);
-  piece();
+  emit_.knowledge() = piece.known;
+  piece.emit();
 }
 
 // Forward over the blocks until nothing changes.
@@ -86,13 +107,12 @@ void RegionCode::find_written() {
   for (bool changed = true; changed;) {
     changed = false;
     for (std::size_t i = 0; i < count; ++i) {
-      for (const i32 follower : {region_.blocks[i].taken, region_.blocks[i].next}) {
-        if (follower == ir::kLeaves) continue;
-        u64& there = written_[static_cast<std::size_t>(follower)];
+      ir::for_each_follower(region_.blocks[i], [&](u32 follower) {
+        u64& there = written_[follower];
         const u64 with = there | written_[i] | own[i];
         changed |= with != there;
         there = with;
-      }
+      });
     }
   }
 }
@@ -123,65 +143,6 @@ void RegionCode::reload(u64 registers) {
   }
 }
 
-// Each block may be entered: what jumps into the middle of a region would else need a region of its own,
-// which repeats the rest of this one.
-void RegionCode::emit_entries() {
-  for (u32 i = 0; i < region_.blocks.size(); ++i) {
-    if (!region_.blocks[i].steps.empty()) emit_entry(i);
-  }
-}
-
-void RegionCode::emit_entry(u32 index) {
-  entrances_.push_back({a_.newLabel(), index});
-  a_.bind(entrances_.back().label);
-  const Label stale = a_.newLabel(), interpret = a_.newLabel();
-  a_.mov(x86::eax, state_at(offsetof(hart::State, epoch), 4));
-  a_.cmp(x86::eax, x86::dword_ptr(header_));
-  a_.jne(stale);
-  if (region_.uses_float) {
-    // Rounding to the nearest with ties away (frm 4) and illegal modes are beyond the host's unit.
-    a_.cmp(state_at(offsetof(hart::State, fs), 1), 0);
-    a_.je(interpret);
-    a_.cmp(state_at(offsetof(hart::State, frm), 1), 3);
-    a_.ja(interpret);
-  }
-  a_.call(load_homes_);
-  a_.jmp(block_labels_[index]);
-  if (region_.uses_float) {
-    a_.bind(interpret);
-    set_pc(region_.blocks[index].begin);
-    a_.mov(x86::eax, kExitInterpret);
-    a_.jmp(asmjit::imm(thunks_.leave));
-  }
-  a_.bind(stale);
-  set_pc(region_.blocks[index].begin);
-  a_.lea(x86::rdx, x86::ptr(header_));
-  a_.mov(x86::eax, kExitStale);
-  a_.jmp(asmjit::imm(thunks_.leave));
-}
-
-void RegionCode::set_pc(i64 page_offset) {
-  a_.mov(x86::rax, state_at(offsetof(hart::State, page)));
-  if (page_offset != 0) a_.add(x86::rax, page_offset);
-  a_.mov(state_at(offsetof(hart::State, pc)), x86::rax);
-}
-
-// At each block boundary, as the interpreter: is the budget spent, does anybody want this hart?
-void RegionCode::check_stop(u32 index) {
-  const Label stop = a_.newLabel();
-  a_.test(kCountdown, kCountdown);
-  a_.jle(stop);
-  a_.cmp(state_at(offsetof(hart::State, attention), 4), 0);
-  a_.jne(stop);
-  later_.push_back([this, stop, index] {
-    a_.bind(stop);
-    spill(written_[index]);
-    set_pc(region_.blocks[index].begin);
-    a_.xor_(x86::eax, x86::eax);
-    a_.jmp(asmjit::imm(thunks_.leave));
-  });
-}
-
 void RegionCode::emit_block(u32 index) {
   const ir::Block& block = region_.blocks[index];
   a_.bind(block_labels_[index]);
@@ -189,14 +150,24 @@ void RegionCode::emit_block(u32 index) {
     leave_to_page_offset(written_[index], block.begin);
     return;
   }
-  check_stop(index);
+  if (loop_heads_[index]) {
+    const Label stop = a_.newLabel();
+    check_stop(stop);
+    later([this, stop, index] {
+      a_.bind(stop);
+      spill(written_[index]);
+      set_pc(region_.blocks[index].begin);
+      a_.mov(x86::eax, kExitInterpret);
+      a_.jmp(asmjit::imm(thunks_.leave));
+    });
+  }
   a_.sub(kCountdown, static_cast<i32>(block.steps.size()));
   emit_steps({&block, index, 0, true});
 }
 
 void RegionCode::emit_steps(Here here) {
   dirty_marked_ = false;
-  boxed_ = 0;
+  emit_.knowledge() = {};
   for (; here.step < here.block->steps.size(); ++here.step) {
     Label& copy = second_copies_[here.block_index][here.step];
     if (!here.grouped && copy.isValid() && !holder_.isLabelBound(copy)) a_.bind(copy);
@@ -204,13 +175,17 @@ void RegionCode::emit_steps(Here here) {
     if (last && isa::ends_block(here.current().insn.op)) return emit_end(here);
     if (!here.current().dead) emit_step(here);
   }
+  Label& copy = second_copies_[here.block_index].back();
+  if (!here.grouped && copy.isValid() && !holder_.isLabelBound(copy)) a_.bind(copy);
   here.step = static_cast<u32>(here.block->steps.size()) - 1;
+  emit_.widen_all();
   go_to(here, here.block->next, here.block->end);
 }
 
 void RegionCode::emit_step(const Here& here) {
   const ir::Step& step = here.current();
   const isa::Properties& p = isa::properties(step.insn.op);
+  known_before_ = emit_.knowledge();
   if (step.result) return emit_.set_known(step.insn.rd, step.result);
   // As the interpreter's check_float: from the first instruction of a block that may write.
   if (p.is_float() && !p.is_store() && !dirty_marked_) {
@@ -221,10 +196,10 @@ void RegionCode::emit_step(const Here& here) {
   switch (p.format) {
     case isa::Format::kLoad:
     case isa::Format::kFLoad:
-      return emit_load(here);
+      return emit_access(here, false);
     case isa::Format::kStore:
     case isa::Format::kFStore:
-      return emit_store(here);
+      return emit_access(here, true);
     case isa::Format::kFence:
       // x86 keeps all orders but that of a store before a later load, which is what fence.tso leaves out.
       if ((step.insn.imm & 0x50) != 0 && (step.insn.imm & 0x0a) != 0 && step.insn.imm != 0x833) a_.mfence();
@@ -235,38 +210,7 @@ void RegionCode::emit_step(const Here& here) {
   if (p.is_float() && emit_float(here)) return;
   if (emit_atomic(here)) return;
   call_handler(here);
-}
-
-// Used by all slow accesses and calls: with homes in the State, the host's code may look at them and change
-// them.
-void RegionCode::emit_shared() {
-  a_.bind(spill_all_);
-  a_.mov(state_at(offsetof(hart::State, countdown)), kCountdown);
-  spill(all_written_);
-  a_.ret();
-  a_.bind(reload_all_);
-  a_.mov(kCountdown, state_at(offsetof(hart::State, countdown)));
-  a_.bind(load_homes_);
-  reload(homes_.homed());
-  a_.ret();
-}
-
-void RegionCode::emit_slots() {
-  for (const Slot& slot : slots_) {
-    a_.bind(slot.stub);
-    set_pc(slot.offset);
-    a_.lea(x86::rdx, x86::ptr(slot.pointer));
-    a_.mov(x86::eax, kExitSlot);
-    a_.jmp(asmjit::imm(thunks_.leave));
-  }
-  a_.align(asmjit::AlignMode::kData, 64);
-  a_.bind(header_);
-  const Header header{};
-  a_.embed(&header, sizeof(header));
-  for (const Slot& slot : slots_) {
-    a_.bind(slot.pointer);
-    a_.embedUInt64(0);
-  }
+  emit_.knowledge() = {};
 }
 
 std::optional<Code> RegionCode::finish(CodeCache& cache) {
@@ -283,12 +227,18 @@ std::optional<Code> RegionCode::finish(CodeCache& cache) {
     std::memcpy(place.write.data() + holder_.labelOffset(slot.pointer), &stub, sizeof(stub));
   }
   Code code;
-  for (const Entrance& way : entrances_)
-    code.entries.push_back(
-        {region_.blocks[way.block_index].begin, place.run + holder_.labelOffset(way.label)});
+  for (const Entrance& way : entrances_) {
+    const void* stale = place.run + holder_.labelOffset(way.stale);
+    auto* pointer = reinterpret_cast<const void**>(place.write.data() + holder_.labelOffset(way.pointer));
+    *pointer = stale;
+    const u16 offset = region_.blocks[way.block_index].begin;
+    code.entries.push_back({offset, place.run + holder_.labelOffset(way.label), pointer});
+  }
   code.header = reinterpret_cast<Header*>(place.write.data() + holder_.labelOffset(header_));
   code.size = size;
+  code.heat = std::move(heat_);
   code.sites = std::move(sites_);
+  code.uops = std::move(uops_);
   return code;
 }
 

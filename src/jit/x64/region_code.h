@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <vector>
 
@@ -9,6 +10,13 @@
 #include "jit/x64/emitter.h"
 
 namespace cloister::jit::x64 {
+
+// What a call of the host's code brings back in eax.
+enum : u32 {
+  kLeft,        // not on in this code: after an instruction, State::pc is where
+  kGoOn,        // on in this code
+  kGoOnAfresh,  // likewise, but what look-ups found is good no longer: the soft TLB has forgotten pages
+};
 
 // Turns one region into code: a header, slots, the entry, the blocks in their order, and behind them, out of
 // the way of the straight path, what is seldom run: slow accesses, exits, second copies of blocks with access
@@ -32,13 +40,25 @@ class RegionCode final : private asmjit::ErrorHandler {
     bool grouped;  // the first copy of the block, where access groups are open
     const ir::Step& current() const { return block->steps[step]; }
   };
-  // Code out of the straight path, emitted after it.
-  using Later = std::function<void()>;
+  // Code out of the straight path, emitted after it, and what is known of registers where it is entered.
+  struct Later {
+    std::function<void()> emit;
+    Knowledge known;
+  };
 
-  // A way into the region, and the way back out of it when it is of another epoch.
+  // A way into the region, the way back out of it when it is of another epoch, and the pointer to that.
   struct Entrance {
     Label label;
+    Label stale;
+    Label pointer;
     u32 block_index;
+  };
+
+  // Where a jump through a register goes within the region, by offset in the page.
+  struct Table {
+    Label label;
+    Label out;
+    std::vector<Label> targets;
   };
 
   // A jump that may become direct: a pointer in the header that jmp goes through.
@@ -52,16 +72,21 @@ class RegionCode final : private asmjit::ErrorHandler {
   void handleError(asmjit::Error error, const char* message, asmjit::BaseEmitter* origin) override;
 
   // region_code.cpp
+  void later(std::function<void()> emit) { later_.push_back({std::move(emit), emit_.knowledge()}); }
   void run_later(std::size_t index);
   void find_written();
   void emit_entries();
   void emit_entry(u32 block_index);
+  void leave_at(u32 block_index, u64 exit);
   void emit_block(u32 index);
   void emit_steps(Here here);
   void emit_step(const Here& here);
-  void emit_shared();
   void emit_slots();
-  void check_stop(u32 block_index);
+  void find_order();
+  void build_uops();
+  // At entries and at the heads of loops: goes to `stop` when the hart must be looked after, or may have to
+  // be before the next check.
+  void check_stop(const Label& stop);
   void spill(u64 registers);
   void reload(u64 registers);
   u64 written_before(const Here& here) const;
@@ -72,6 +97,9 @@ class RegionCode final : private asmjit::ErrorHandler {
   void emit_branch(const Here& here);
   void emit_jump(const Here& here);
   void emit_indirect(const Here& here);
+  void compare_returns(const Here& here);
+  void jump_by_table(const Here& here);
+  bool falls_through(const Here& here, i32 block) const;
   void go_to(const Here& here, i32 block, i64 offset);
   void leave_to_page_offset(u64 written, i64 offset);
   void leave_to_rax();
@@ -83,23 +111,28 @@ class RegionCode final : private asmjit::ErrorHandler {
   bool emit_status(const Here& here);
   void need_supervisor(const Here& here);
   void call_csr(const Here& here);
+  void emit_csr_call();
   void load_status(const x86::Gp& to);
   void write_interrupt_enable(const Here& here);
   void go_on(const Here& here);
 
   // access_code.cpp
-  void emit_load(const Here& here);
-  void emit_store(const Here& here);
+  void emit_access(const Here& here, bool write);
+  x86::Mem member_place(const Here& here, u32 size);
+  x86::Mem single_place(const Here& here, u32 size, bool write, const Label& back);
+  x86::Gp address_of(const isa::Insn& insn);
   void open_group(const Here& here);
-  // rcx = addend for the access; jumps to `slow` when the soft TLB has no answer. rax holds the address.
-  void look_up(u32 size, bool write, const Label& slow);
-  x86::Mem host_place(const Here& here, u32 size);
+  void find_group(const Here& here, const Label& otherwise);
+  void find_or_fill_group(const Here& here);
+  void fill_group(const Here& here);
+  void forget_found(i32 depth);
+  // rcx = addend for the access; jumps to `otherwise` when the soft TLB has no answer. Uses rdx.
+  void look_up(const x86::Gp& address, u32 size, bool read, bool write, const Label& otherwise);
   void finish_load(const isa::Insn& insn, const x86::Mem& from);
   void finish_store(const isa::Insn& insn, const x86::Mem& to);
-  void slow_load(Here here, const Label& slow, const Label& back);
-  void slow_store(Here here, const Label& slow, const Label& back);
-  // The rest of the block without groups: where to go on after a slow access inside a group.
-  const Label& ungrouped(const Here& here);
+  // Where the second copy goes on from `step`. All values must be wide.
+  const Label& ungrouped(const Here& here, u32 step);
+
   // atomic_code.cpp
   bool emit_atomic(const Here& here);
   void emit_store_conditional(const isa::Insn& insn, u32 size);
@@ -108,7 +141,14 @@ class RegionCode final : private asmjit::ErrorHandler {
   CallSite& site(const Here& here);
   void call_handler(const Here& here);
   void call_last_handler(const Here& here);
-  void prepare_call(const CallSite& site, const Here& here);
+  void by_handler(const Here& here, const Label& otherwise, const Label& back);
+  void emit_calls();
+  void emit_call(const Label& label, u64 (*function)(hart::State&, const CallSite&));
+  void spill_for_call();
+
+  // flags_code.cpp
+  void emit_flags_access(const Here& here);
+  void gather_flags();
 
   // float_code.cpp
   bool emit_float(const Here& here);
@@ -126,8 +166,6 @@ class RegionCode final : private asmjit::ErrorHandler {
   void need_number(const x86::Xmm& value, bool is_double, const Label& otherwise);
   void need_boxed(u8 reg, const Label& otherwise);
   void finish_float(const isa::Insn& insn, const x86::Xmm& value, bool is_double);
-  // At `otherwise`, out of the way: the interpreter's handler, then `back`.
-  void by_handler(const Here& here, const Label& otherwise, const Label& back);
 
   const ir::Region& region_;
   const Thunks& thunks_;
@@ -138,18 +176,22 @@ class RegionCode final : private asmjit::ErrorHandler {
 
   std::vector<u64> written_;   // by block: registers that may have been written when it is entered
   u64 all_written_ = 0;        // anywhere in the region
+  Knowledge known_before_;     // the step being emitted
   bool dirty_marked_ = false;  // in this block: sstatus.FS is known to be Dirty
-  u32 boxed_ = 0;              // f registers known to hold a NaN-boxed single, in this block
 
   std::vector<Label> block_labels_;
   std::vector<std::vector<Label>> second_copies_;  // by block and step; not valid: not asked for
-  Label header_, spill_all_, reload_all_, load_homes_;
+  std::vector<u32> order_;                         // in which the blocks lie
+  std::vector<u32> place_in_order_;                // by block
+  std::vector<bool> loop_heads_;                   // by block
+  Label header_, load_homes_, call_step_, call_fill_, call_csr_, call_last_;
   std::vector<Entrance> entrances_;
+  std::unique_ptr<i64> heat_ = std::make_unique<i64>(0);
   std::vector<Slot> slots_;
+  std::vector<Table> tables_;
   std::vector<Later> later_;
-  std::unique_ptr<CallSite[]> sites_;
-  std::size_t used_sites_ = 0;
-  std::size_t most_sites_ = 0;
+  std::deque<CallSite> sites_;
+  std::vector<std::vector<hart::Uop>> uops_;  // by block
 };
 
 }  // namespace cloister::jit::x64

@@ -6,14 +6,16 @@
 #include <cstddef>
 
 #include "hart/state.h"
+#include "jit/ir/region.h"
 
 // Who lives where in translated code.
 //
 //   rbp              the State, plus kStateBias so that x0..x31 are reached with one-byte displacements
 //   r15              State::countdown
-//   r14              the host address minus guest address of the open access group; a home where a region has
-//   none rax rcx rdx      scratch within one guest instruction the other nine   homes of guest registers,
-//   chosen for each region xmm0 xmm1        scratch; the other fourteen are homes of f registers
+//   rax rcx rdx      scratch within one guest instruction
+//   the other ten    homes of guest registers, chosen for each region
+//   xmm0 xmm1        scratch; the other fourteen are homes of f registers
+//   rsp              the frame: what look-ups found, by slot, and a scratch word
 //
 // A guest register without a home lives in the State and is used from there as a memory operand.
 namespace cloister::jit::x64 {
@@ -24,11 +26,10 @@ inline constexpr i32 kStateBias = 128;
 
 inline const x86::Gp kState = x86::rbp;
 inline const x86::Gp kCountdown = x86::r15;
-inline const x86::Gp kGroup = x86::r14;
 
-inline constexpr u32 kIntegerHomes = 9;
-inline const x86::Gp kIntegerHome[kIntegerHomes + 1] = {x86::rbx, x86::rsi, x86::rdi, x86::r8,  x86::r9,
-                                                        x86::r10, x86::r11, x86::r12, x86::r13, x86::r14};
+inline constexpr u32 kIntegerHomes = 10;
+inline const x86::Gp kIntegerHome[kIntegerHomes] = {x86::rbx, x86::rsi, x86::rdi, x86::r8,  x86::r9,
+                                                    x86::r10, x86::r11, x86::r12, x86::r13, x86::r14};
 inline constexpr u32 kFloatHomes = 14;
 inline x86::Xmm float_home(u32 index) { return x86::xmm(index + 2); }
 
@@ -37,5 +38,21 @@ inline x86::Mem state_at(std::size_t offset, u32 size = 8) {
 }
 inline x86::Mem state_x(u32 reg, u32 size = 8) { return state_at(offsetof(hart::State, x) + reg * 8, size); }
 inline x86::Mem state_f(u32 reg, u32 size = 8) { return state_at(offsetof(hart::State, f) + reg * 8, size); }
+
+// What a group's look-up found: an address A may be accessed at A + addend if A - page is below limit, where
+// A is what the group's first base register held. A limit of 0 fits no address.
+struct Found {
+  u64 page;
+  u64 limit;
+  u64 addend;
+};
+inline constexpr u32 kScratchOffset = ir::kGroupSlots * sizeof(Found);
+// With the six registers that enter() saves and its return address, the stack is aligned for calls.
+inline constexpr u32 kFrameSize = kScratchOffset + 8;
+static_assert((kFrameSize + 7 * 8) % 16 == 0);
+
+inline x86::Mem found_at(u16 slot, std::size_t offset) {
+  return x86::ptr(x86::rsp, static_cast<i32>(slot * sizeof(Found) + offset), 8);
+}
 
 }  // namespace cloister::jit::x64

@@ -44,8 +44,15 @@ std::optional<std::size_t> place_of(Csr csr) {
   }
 }
 
-bool access_for_code(hart::State& s, const hart::Uop* u, u64 pc, CsrWrite write, u64 operand) {
-  return hart::access_register(s, u, pc, write, operand);
+// By the interpreter's function. What it changed may want attention, at once behind the instruction, and may
+// have made the soft TLB another.
+u64 run_csr(hart::State& s, const CallSite& site) {
+  const u64 pc = s.page + site.begin, tag = s.jump_tag;
+  const u64 operand = site.is_immediate ? site.uop.rs1 : s.x[site.uop.rs1];
+  if (!hart::access_register(s, &site.uop, pc, site.csr_write, operand)) return kLeft;
+  if (s.attention.load(std::memory_order_relaxed) == 0) return s.jump_tag == tag ? kGoOn : kGoOnAfresh;
+  s.pc = hart::next_pc(&site.uop, pc);
+  return kLeft;
 }
 
 }  // namespace
@@ -60,7 +67,7 @@ void RegionCode::need_supervisor(const Here& here) {
   const Label illegal = a_.newLabel();
   a_.cmp(state_at(offsetof(hart::State, supervisor), 1), 0);
   a_.je(illegal);
-  later_.push_back([this, here, illegal] {
+  later([this, here, illegal] {
     a_.bind(illegal);
     call_last_handler(here);
   });
@@ -135,17 +142,19 @@ void RegionCode::write_interrupt_enable(const Here& here) {
     return;
   }
   // As hart::recheck_interrupts().
-  const Label pending = a_.newLabel(), back = a_.newLabel();
+  const Label pending = a_.newLabel();
   a_.or_(status, static_cast<i32>(isa::sstatus::kSie));
   a_.mov(x86::rax, state_at(kFile + offsetof(hart::CsrFile, sip)));
   a_.and_(x86::rax, state_at(kFile + offsetof(hart::CsrFile, sie)));
   a_.jnz(pending);
-  a_.bind(back);
-  later_.push_back([this, pending, back] {
+  later([this, here, pending] {
     a_.bind(pending);
     a_.lock().or_(state_at(offsetof(hart::State, attention), 4),
                   static_cast<i32>(hart::attention::kInterrupt));
-    a_.jmp(back);
+    spill(written_before(here) | passes::effects(here.current()).writes);
+    set_pc(here.block->end);
+    a_.xor_(x86::eax, x86::eax);
+    a_.jmp(asmjit::imm(thunks_.leave));
   });
 }
 
@@ -156,20 +165,16 @@ void RegionCode::call_csr(const Here& here) {
   const CsrWrite write = write_of(insn);
   if (write != CsrWrite::kNone && (csr_of(here.current()) == Csr::satp || region_.uses_float))
     return call_last_handler(here);
-  prepare_call(site(here), here);
-  a_.mov(x86::ecx, static_cast<u32>(write));
-  if (is_immediate(insn)) {
-    a_.mov(x86::r8d, insn.rs1);
-  } else if (insn.rs1 == 0) {
-    a_.xor_(x86::r8d, x86::r8d);
-  } else {
-    a_.mov(x86::r8, state_x(insn.rs1));
-  }
-  a_.call(asmjit::imm(access_for_code));
-  a_.test(x86::al, x86::al);
+  CallSite& where = site(here);
+  where.csr_write = write;
+  where.is_immediate = is_immediate(insn);
+  a_.mov(x86::rax, asmjit::imm(&where));
+  a_.call(call_csr_);
+  a_.test(x86::eax, x86::eax);
   a_.jz(asmjit::imm(thunks_.resume));
-  a_.call(reload_all_);
   go_on(here);
 }
+
+void RegionCode::emit_csr_call() { emit_call(call_csr_, run_csr); }
 
 }  // namespace cloister::jit::x64
