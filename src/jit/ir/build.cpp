@@ -28,6 +28,8 @@ bool is_csr(Op op) {
 constexpr std::size_t kMostReturns = 6;
 // Bound: what lies farther away, in bytes, is seldom the case of a switch.
 constexpr i32 kNear = 1024;
+// Bound: how many blocks are looked at to see whether a case leads back.
+constexpr u32 kMostBlocks = 4;
 
 class Builder {
  public:
@@ -56,11 +58,13 @@ class Builder {
 
   i32 add_block(u16 offset) {
     region_.blocks.push_back(read_block(offset));
+    for (const Step& step : region_.blocks.back().steps)
+      region_.uses_float |= isa::properties(step.insn.op).is_float() || is_flags_access(step);
     steps_ += static_cast<u32>(region_.blocks.back().steps.size());
     return static_cast<i32>(region_.blocks.size() - 1);
   }
 
-  Block read_block(u16 offset) {
+  Block read_block(u16 offset) const {
     Block block;
     block.begin = offset;
     while (block.steps.size() < limits_.block_steps && offset < kPageSize) {
@@ -70,7 +74,6 @@ class Builder {
         break;
       }
       block.steps.push_back(step);
-      region_.uses_float |= isa::properties(step.insn.op).is_float() || is_flags_access(step);
       offset = static_cast<u16>(offset + step.insn.length);
       if (isa::ends_block(step.insn.op)) break;
     }
@@ -79,7 +82,7 @@ class Builder {
   }
 
   // False when the instruction goes on in the next page.
-  bool read_step(u16 offset, Step& step) {
+  bool read_step(u16 offset, Step& step) const {
     u16 low = 0, high = 0;
     std::memcpy(&low, &page_[offset], 2);
     const bool wide = (low & 3) == 3;
@@ -117,8 +120,25 @@ class Builder {
 
   void add_near(i32 from) {
     for (const u16 offset : executed_) {
-      if (std::abs(offset - from) <= kNear) (void)block_at(offset);
+      if (std::abs(offset - from) <= kNear && leads_back(offset, kMostBlocks)) (void)block_at(offset);
     }
+  }
+
+  // Whether what begins there soon comes to another such jump, or to a block of the region: the cases of a
+  // switch and the instructions of an interpreter do, other functions do not.
+  bool leads_back(i64 offset, u32 blocks) const {
+    if (offset < 0 || offset >= static_cast<i64>(kPageSize) || blocks == 0) return false;
+    for (const Block& block : region_.blocks) {
+      if (block.begin == offset) return true;
+    }
+    const Block block = read_block(static_cast<u16>(offset));
+    if (block.steps.empty()) return false;
+    const Step& last = block.steps.back();
+    if (is_table_jump(last.insn)) return true;
+    const bool branches = isa::properties(last.insn.op).format == Format::kB;
+    const bool jumps = branches || (last.insn.op == Op::jal && last.insn.rd == 0);
+    if (jumps && leads_back(i64{last.offset} + last.insn.imm, blocks - 1)) return true;
+    return (branches || !isa::ends_block(last.insn.op)) && leads_back(block.end, blocks - 1);
   }
 
   std::vector<i32> all_near(i32 from) const {
@@ -153,6 +173,22 @@ class Builder {
       for (Block& block : region_.blocks) {
         if (block.begin >= to && block.begin <= from && block.weight < 4096) block.weight *= 8;
       }
+    }
+    weigh_tables();
+  }
+
+  // All that jumps by tables reach is one loop.
+  void weigh_tables() {
+    u16 least = kPageSize - 1, greatest = 0;
+    for (const Block& block : region_.blocks) {
+      if (!block.by_table) continue;
+      for (const i32 one : block.targets) {
+        least = std::min(least, region_.blocks[static_cast<u32>(one)].begin);
+        greatest = std::max(greatest, region_.blocks[static_cast<u32>(one)].begin);
+      }
+    }
+    for (Block& block : region_.blocks) {
+      if (block.begin >= least && block.begin <= greatest && block.weight < 4096) block.weight *= 8;
     }
   }
 

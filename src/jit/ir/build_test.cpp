@@ -48,8 +48,8 @@ TEST(Build, AReturnMayGoBehindTheCallsOfItsRegion) {
 TEST(Build, AJumpThroughARegisterMayGoToWhatWasExecutedNear) {
   std::array<std::byte, kPageSize> page{};
   const u32 jump = isa::encode({.op = Op::jalr, .rs1 = reg::a5});
-  for (const u16 at : {0, 256, 2048}) std::memcpy(&page[at], &jump, sizeof(jump));
   const std::array<u16, 3> executed = {0, 256, 2048};
+  for (const u16 at : executed) std::memcpy(&page[at], &jump, sizeof(jump));
   const Region region = build(
       page, 0, kHotLimits, [](u16) { return true; }, executed);
   ASSERT_EQ(region.blocks.size(), 2u);

@@ -61,7 +61,7 @@ struct Group {
 };
 
 // Results of look-ups that a region's code can keep.
-inline constexpr u16 kGroupSlots = 12;
+inline constexpr u16 kGroupSlots = 32;
 
 inline constexpr i32 kLeaves = -1;
 
@@ -87,6 +87,7 @@ struct Block {
 struct Region {
   std::vector<Block> blocks;  // the entry first
   bool uses_float = false;
+  u16 kept_slots = 0;           // passes/groups: the first so many slots are of groups that are kept
   bool counts_entries = false;  // its code does, and leaves when it is hot
 
   u32 count_steps() const {

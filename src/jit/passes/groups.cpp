@@ -144,7 +144,7 @@ class Grouper {
   std::vector<i64> bases_;  // by group: the first's base register, from the origin
 };
 
-// The slots go to what runs most; a group without one is none.
+// The slots go to what runs most, which is what is kept; a group without one is none.
 void assign_slots(ir::Region& region) {
   std::vector<ir::Block*> blocks;
   for (ir::Block& block : region.blocks) blocks.push_back(&block);
@@ -160,6 +160,7 @@ void assign_slots(ir::Region& region) {
         continue;
       }
       if (!has_slot[step.group]) group.slot = used++;
+      if (group.is_kept) region.kept_slots = used;
       has_slot[step.group] = true;
     }
   }

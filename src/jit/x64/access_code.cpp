@@ -73,19 +73,19 @@ void RegionCode::open_group(const Here& here) {
   if (!group.is_kept) return find_or_fill_group(here);
   const Label fill = a_.newLabel(), open = a_.newLabel();
   emit_.load(x86::rax, here.current().insn.rs1);
-  a_.sub(x86::rax, found_at(group.slot, offsetof(Found, page)));
-  a_.cmp(x86::rax, found_at(group.slot, offsetof(Found, limit)));
+  a_.sub(x86::rax, page_at(group.slot));
+  a_.cmp(x86::rax, limit_at(group.slot));
   a_.jae(fill);
-  a_.mov(x86::rcx, found_at(group.slot, offsetof(Found, addend)));
+  a_.mov(x86::rcx, addend_at(group.slot));
   a_.bind(open);
   later([this, here, &group, fill, open] {
     a_.bind(fill);
     find_or_fill_group(here);
     a_.and_(x86::rax, -static_cast<i32>(kPageSize));
     if (group.low != 0) a_.sub(x86::rax, static_cast<i32>(group.low));
-    a_.mov(found_at(group.slot, offsetof(Found, page)), x86::rax);
+    a_.mov(page_at(group.slot), x86::rax);
     const i32 size = static_cast<i32>(group.high - group.low);
-    a_.mov(found_at(group.slot, offsetof(Found, limit)), static_cast<i32>(kPageSize) - size + 1);
+    a_.mov(limit_at(group.slot), static_cast<i32>(kPageSize) - size + 1);
     a_.jmp(open);
   });
 }
@@ -124,24 +124,17 @@ void RegionCode::find_group(const Here& here, const Label& otherwise) {
   const x86::Gp base = emit_.use(here.current().insn.rs1, x86::rax);
   a_.lea(x86::rax, x86::ptr(base, static_cast<i32>(group.low)));
   look_up(x86::rax, size, group.reads, group.writes, otherwise);
-  a_.mov(found_at(group.slot, offsetof(Found, addend)), x86::rcx);
+  a_.mov(addend_at(group.slot), x86::rcx);
 }
 
-// What look-ups found is good no longer. `depth`: bytes on the stack below the frame.
+// What look-ups found is good no longer. `depth`: bytes on the stack below the frame, which is aligned.
 void RegionCode::forget_found(i32 depth) {
-  bool cleared = false;
-  for (const ir::Block& block : region_.blocks) {
-    for (u16 i = 0; i < block.steps.size(); ++i) {
-      const u16 number = block.steps[i].group;
-      if (number == ir::kNoGroup) continue;
-      const ir::Group& group = block.groups[number];
-      if (!group.is_kept || group.first != i) continue;
-      if (!cleared) a_.xor_(x86::eax, x86::eax);
-      cleared = true;
-      x86::Mem limit = found_at(group.slot, offsetof(Found, limit));
-      limit.addOffset(depth);
-      a_.mov(limit, x86::rax);
-    }
+  if (region_.kept_slots != 0) a_.xorps(x86::xmm0, x86::xmm0);
+  for (u16 slot = 0; slot < region_.kept_slots; slot = static_cast<u16>(slot + 2)) {
+    x86::Mem limits = limit_at(slot);
+    limits.addOffset(depth);
+    limits.setSize(16);
+    a_.movaps(limits, x86::xmm0);
   }
 }
 
@@ -232,7 +225,7 @@ x86::Mem RegionCode::member_place(const Here& here, u32 size) {
   if (group.first == here.step) {
     open_group(here);
   } else {
-    a_.mov(x86::rcx, found_at(group.slot, offsetof(Found, addend)));
+    a_.mov(x86::rcx, addend_at(group.slot));
   }
   return x86::ptr(emit_.use(step.insn.rs1, x86::rax), x86::rcx, 0, step.insn.imm, size);
 }

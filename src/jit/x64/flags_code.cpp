@@ -29,7 +29,7 @@ constexpr std::array<u8, 64> kFlagsByMxcsr = flags_by_mxcsr();
 
 // Leaves them in eax.
 void RegionCode::gather_flags() {
-  const x86::Mem mxcsr = x86::ptr(x86::rsp, kScratchOffset, 4);
+  const x86::Mem mxcsr = frame_at(offsetof(Frame, scratch), 4);
   a_.stmxcsr(mxcsr);
   a_.mov(x86::eax, mxcsr);
   a_.and_(x86::eax, 63);

@@ -39,20 +39,22 @@ inline x86::Mem state_at(std::size_t offset, u32 size = 8) {
 inline x86::Mem state_x(u32 reg, u32 size = 8) { return state_at(offsetof(hart::State, x) + reg * 8, size); }
 inline x86::Mem state_f(u32 reg, u32 size = 8) { return state_at(offsetof(hart::State, f) + reg * 8, size); }
 
-// What a group's look-up found: an address A may be accessed at A + addend if A - page is below limit, where
-// A is what the group's first base register held. A limit of 0 fits no address.
-struct Found {
-  u64 page;
-  u64 limit;
-  u64 addend;
+// What groups' look-ups found, by slot: an address A may be accessed at A + addend if A - page is below
+// limit, where A is what the group's first base register held. A limit of 0 fits no address.
+struct Frame {
+  u64 limit[ir::kGroupSlots];
+  u64 page[ir::kGroupSlots];
+  u64 addend[ir::kGroupSlots];
+  u64 scratch;
 };
-inline constexpr u32 kScratchOffset = ir::kGroupSlots * sizeof(Found);
 // With the six registers that enter() saves and its return address, the stack is aligned for calls.
-inline constexpr u32 kFrameSize = kScratchOffset + 8;
-static_assert((kFrameSize + 7 * 8) % 16 == 0);
+static_assert((sizeof(Frame) + 7 * 8) % 16 == 0);
 
-inline x86::Mem found_at(u16 slot, std::size_t offset) {
-  return x86::ptr(x86::rsp, static_cast<i32>(slot * sizeof(Found) + offset), 8);
+inline x86::Mem frame_at(std::size_t offset, u32 size = 8) {
+  return x86::ptr(x86::rsp, static_cast<i32>(offset), size);
 }
+inline x86::Mem limit_at(u16 slot) { return frame_at(offsetof(Frame, limit) + slot * sizeof(u64)); }
+inline x86::Mem page_at(u16 slot) { return frame_at(offsetof(Frame, page) + slot * sizeof(u64)); }
+inline x86::Mem addend_at(u16 slot) { return frame_at(offsetof(Frame, addend) + slot * sizeof(u64)); }
 
 }  // namespace cloister::jit::x64

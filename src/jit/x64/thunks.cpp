@@ -30,14 +30,14 @@ Thunks make_thunks(CodeCache& cache) {
   const asmjit::Label leave = a.newLabel(), resume = a.newLabel(), back = a.newLabel();
   // enter(state, code)
   for (const x86::Gp& reg : kSaved) a.push(reg);
-  a.sub(x86::rsp, kFrameSize);
+  a.sub(x86::rsp, sizeof(Frame));
   a.lea(kState, x86::ptr(x86::rdi, kStateBias));
   a.mov(kCountdown, state_at(offsetof(hart::State, countdown)));
   a.jmp(x86::rsi);
   a.bind(leave);
   a.mov(state_at(offsetof(hart::State, countdown)), kCountdown);
   a.bind(back);
-  a.add(x86::rsp, kFrameSize);
+  a.add(x86::rsp, sizeof(Frame));
   for (u32 i = std::size(kSaved); i-- > 0;) a.pop(kSaved[i]);
   a.ret();
   a.bind(resume);
