@@ -95,7 +95,8 @@ Result<std::vector<State>> HartExecutor::run(const Program&, const Image& image)
   hart::HartOptions options;
   if (engine_ != Engine::kInterpreter) {
     const bool tight = engine_ == Engine::kTranslatorTight;
-    translator = TRY(jit::Translator::create({.code_cache = tight ? kLittleCode : kCode, .hot = 2}));
+    translator =
+        TRY(jit::Translator::create({.code_cache = tight ? kLittleCode : kCode, .hot = 2, .very_hot = 8}));
     options.translator = translator.get();
     if (tight) options.tlb_entries = 4;
   }
