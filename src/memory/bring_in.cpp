@@ -77,6 +77,9 @@ bool GuestMemory::bring_in_batch(std::span<const Gpn> pages, Access access, Page
 // page.
 bool GuestMemory::bring_in_with_neighbours(Gpn page, Access access) {
   if (table_.look(page).source() != Source::kSwap) return false;
+  // Only for who goes along: one page by chance is read sooner than sixteen.
+  const u64 last = last_swapped_in_.exchange(page.raw);
+  if (page.raw + PageTable::kCluster - last > 2 * PageTable::kCluster) return false;
   const std::vector<Gpn> run = swapped_neighbours(table_, page);
   Pages credit = stock_.take_from_here({run.size()});
   if (credit.raw < run.size()) return stock_.put(credit), false;

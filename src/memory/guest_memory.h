@@ -56,9 +56,8 @@ class GuestMemory {
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
 
-  // Where frames come from, where swapped pages go, what may be shared. Each at most once, before anybody
-  // uses the memory (the vault: before the first share()); each outlives it. Without: no end of frames, no
-  // swap, no sharing.
+  // Where frames come from, where swapped pages go, what may be shared. Each at most once, before the memory
+  // is used (the vault: before the first share()), and outlives it. Without: no bound, no swap, no sharing.
   void set_frame_source(FrameSource& source) { stock_.set_source(&source); }
   void set_swap(SwapFile& swap) { swap_ = &swap; }
   bool has_swap() const { return swap_ != nullptr; }
@@ -243,6 +242,7 @@ class GuestMemory {
   const Vault* vault_ = nullptr;
   VaultBooks* books_ = nullptr;
   SwapFile* swap_ = nullptr;
+  std::atomic<u64> last_swapped_in_{0};
 };
 
 }  // namespace cloister::memory
