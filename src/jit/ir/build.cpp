@@ -5,6 +5,7 @@
 // a block, to the page's end or to the longest block allowed. An entry in the middle of another block makes a
 // block of its own that repeats the tail: a few instructions twice, and both engines check for safe points
 // and budgets at the same instructions, which the deterministic mode and the lockstep need.
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 
@@ -210,10 +211,14 @@ bool is_flags_access(const Step& step) {
   return (insn.op == Op::csrrs && insn.rs1 == 0) || (insn.op == Op::csrrw && insn.rd == 0);
 }
 
-std::vector<bool> find_loop_heads(const Region& region) {
+namespace {
+
+// Where a walk through the region, depth first, comes back to a block that it has not left, but for `cut`
+// blocks, where it never goes on. Without any, the rest has no cycle.
+std::vector<bool> find_returns(const Region& region, const std::vector<bool>& cut) {
   enum class Mark : u8 { kNew, kOpen, kDone };
   std::vector<Mark> marks(region.blocks.size(), Mark::kNew);
-  std::vector<bool> heads(region.blocks.size(), false);
+  std::vector<bool> found(region.blocks.size(), false);
   std::vector<u32> stack(region.blocks.size());
   std::iota(stack.rbegin(), stack.rend(), 0u);
   while (!stack.empty()) {
@@ -225,9 +230,25 @@ std::vector<bool> find_loop_heads(const Region& region) {
     }
     marks[index] = Mark::kOpen;
     for_each_follower(region.blocks[index], [&](u32 follower) {
-      if (marks[follower] == Mark::kOpen) heads[follower] = true;
+      if (cut[follower]) return;
+      if (marks[follower] == Mark::kOpen) found[follower] = true;
       if (marks[follower] == Mark::kNew) stack.push_back(follower);
     });
+  }
+  return found;
+}
+
+}  // namespace
+
+// A walk finds a head for each cycle, and some for a cycle that another head is on as well: those are taken
+// out again.
+std::vector<bool> find_loop_heads(const Region& region) {
+  std::vector<bool> heads = find_returns(region, std::vector<bool>(region.blocks.size(), false));
+  for (std::size_t i = 0; i < heads.size(); ++i) {
+    if (!heads[i]) continue;
+    heads[i] = false;
+    const std::vector<bool> left = find_returns(region, heads);
+    heads[i] = std::find(left.begin(), left.end(), true) != left.end();
   }
   return heads;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "isa/registers.h"
 #include "jit/testing/region_of.h"
 
@@ -33,6 +35,19 @@ TEST(Build, EveryCycleHasAHead) {
   EXPECT_TRUE(heads[0]);
   for (std::size_t i = 1; i < heads.size(); ++i) EXPECT_FALSE(heads[i]);
   EXPECT_GT(region.blocks[0].weight, region.blocks[1].weight);
+}
+
+TEST(Build, OneHeadIsEnoughForCyclesThatShareABlock) {
+  // The loop is entered at two of its blocks.
+  const Region region = region_of({{.op = Op::beq, .rs1 = reg::a0, .imm = 12},
+                                   {.op = Op::addi, .rd = reg::a1, .rs1 = reg::a1, .imm = 1},
+                                   {.op = Op::bne, .rs1 = reg::a1, .rs2 = reg::a2, .imm = 8},
+                                   {.op = Op::addi, .rd = reg::a0, .rs1 = reg::a0, .imm = 1},
+                                   {.op = Op::bne, .rs1 = reg::a0, .rs2 = reg::a3, .imm = -12},
+                                   {.op = Op::bne, .rs1 = reg::a1, .rs2 = reg::a3, .imm = -16},
+                                   {.op = Op::ebreak}});
+  const std::vector<bool> heads = find_loop_heads(region);
+  EXPECT_EQ(std::count(heads.begin(), heads.end(), true), 1);
 }
 
 TEST(Build, AReturnMayGoBehindTheCallsOfItsRegion) {
