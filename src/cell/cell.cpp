@@ -67,6 +67,16 @@ class Typist {
 
 double seconds(Nanos time) { return static_cast<double>(time.raw) / 1e9; }
 
+Result<void> write_text(const std::string& path, const std::string& text) {
+  os::File file = TRY(os::File::open(path, os::Open::kCreate));
+  TRY(file.resize(Bytes{0}));
+  return file.write_at(0, std::as_bytes(std::span(text)));
+}
+
+Result<void> write_profile(const std::string& path, Machine& machine) {
+  return write_text(path, TRY(machine.profile()));
+}
+
 Result<void> write_stats(const std::string& path, Machine& machine, const machine::MachineConfig& config) {
   const machine::Statistics statistics = machine.statistics();
   nlohmann::json harts = nlohmann::json::array();
@@ -81,10 +91,7 @@ Result<void> write_stats(const std::string& path, Machine& machine, const machin
                           {"guest_memory_host_bytes", statistics.memory.host.raw},
                           {"harts", harts}};
   if (config.deterministic) stats["memory_digest"] = fmt::format("{:016x}", machine.memory_digest());
-  const std::string text = stats.dump(2) + "\n";
-  os::File file = TRY(os::File::open(path, os::Open::kCreate));
-  TRY(file.resize(Bytes{0}));
-  return file.write_at(0, std::as_bytes(std::span(text)));
+  return write_text(path, stats.dump(2) + "\n");
 }
 
 ExitStatus status_of(End end) {
@@ -133,6 +140,10 @@ ExitStatus run_cell(const RunRequest& request) {
     fmt::print(stderr, "cloister: the machine ended: {}\n", outcome->reason);
   if (!request.stats.empty()) {
     const auto written = write_stats(request.stats, **machine, request.machine);
+    if (!written.ok()) return complain(kHostFailed, written.failure());
+  }
+  if (!request.machine.profile.empty()) {
+    const auto written = write_profile(request.machine.profile, **machine);
     if (!written.ok()) return complain(kHostFailed, written.failure());
   }
   return status_of(outcome->end);

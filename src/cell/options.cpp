@@ -176,6 +176,12 @@ Result<void> set_deterministic(MachineConfig& config, std::string_view text) {
   return {};
 }
 
+Result<void> set_verify(MachineConfig& config, std::string_view text) {
+  if (text != "yes" && text != "no") return error("verify '{}' is not known; choose yes or no", text);
+  config.verify = text == "yes";
+  return {};
+}
+
 constexpr Option kOptions[] = {
     {"name", "NAME", "what the machine is called", false, nullptr, set_name},
     {"cpus", "N", "virtual CPUs (harts), 1 to 64; default 1", false, nullptr, set_cpus},
@@ -200,6 +206,13 @@ constexpr Option kOptions[] = {
      set_on_reboot},
     {"deterministic", "SEED", "one thread, a virtual clock: two runs with one seed are the same", false,
      nullptr, set_deterministic},
+    {"profile", "FILE", "write where the guest spent its time to this file, as a table for people", false,
+     nullptr, set_text<&MachineConfig::profile>},
+    {"symbols", "FILE", "names for the profile: the guest kernel's System.map or /proc/kallsyms", false,
+     nullptr, set_text<&MachineConfig::symbols>},
+    {"verify", "yes|no",
+     "with --deterministic: run the interpreter beside the translator, and stop where they differ", false,
+     "yes", set_verify},
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "hart/mailbox.h"
 #include "hart/mmu.h"
 #include "hart/state.h"
+#include "hart/tally.h"
 #include "hart/tlb.h"
 #include "hart/translator.h"
 #include "memory/guest_memory.h"
@@ -47,7 +48,8 @@ struct Core {
   i64 limit = 0;                  // steps granted since creation; done are limit - state.countdown
   u64 traps = 0;                  // steps that were no instruction
   std::atomic<u64> published{0};  // instructions, as of the last exit from run()
-  u64 counter_offset[2] = {};     // by Counter: what the register shows more than instructions
+  Tally tally;
+  u64 counter_offset[2] = {};  // by Counter: what the register shows more than instructions
 };
 
 // The hart's thread is the machine's for a while, in a call of the environment: the FP unit is as run() found

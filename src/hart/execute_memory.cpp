@@ -61,6 +61,7 @@ u64 host_address(const Place& place) { return reinterpret_cast<u64>(place.host);
 
 Loaded load_device(const Access& a, GuestPhys address) {
   Core& core = *a.s.core;
+  ++core.tally.device_accesses;
   const Outside outside(core);
   u64 value = 0;
   if (!a.is_aligned()) {
@@ -75,6 +76,7 @@ Loaded load_device(const Access& a, GuestPhys address) {
 
 bool store_device(const Access& a, GuestPhys address, u64 value) {
   Core& core = *a.s.core;
+  ++core.tally.device_accesses;
   const Outside outside(core);
   if (!a.is_aligned()) {
     a.trap(Cause::kStoreMisaligned, a.va);

@@ -68,6 +68,7 @@ void fence_translations(State& s, const Uop* u, u64 pc) {
 void wait(State& s, const Uop* u, u64 pc, Nanos bound) {
   s.core->wait_bound = bound;
   s.core->exit = Exit::kWait;
+  ++s.core->tally.waits;
   return leave(s, next_pc(u, pc));
 }
 
@@ -120,6 +121,7 @@ bool zero_block(State& s, const Uop* u, u64 pc) {
 // The call may wait for other harts' fences, so other harts do not wait for this one's: it does them on
 // its way back, for the call ends a block.
 void supervisor_call(Core& core) {
+  ++core.tally.supervisor_calls;
   core.mailbox.leave_guest();
   {
     const Outside outside(core);

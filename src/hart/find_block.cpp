@@ -73,6 +73,7 @@ Block* make(Core& core, Decode decode) {
     block = decode();
   }
   CHECK(block != nullptr);
+  ++core.tally.decoded_blocks;
   block->epoch = core.state.epoch;
   core.blocks.insert(block);
   return block;
@@ -112,6 +113,7 @@ Block* find_block(Core& core) {
   const u64 pc = s.pc;
   JumpEntry& entry = jump_entry(s, pc);
   if (entry.pc == pc && entry.tag == s.jump_tag && entry.block->epoch == s.epoch) return entry.block;
+  ++core.tally.lookups;
   Block* last = entry.pc == pc ? entry.block : nullptr;
   const auto code = locate_code(core, pc, 0);
   if (!code) return nullptr;

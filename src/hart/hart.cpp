@@ -152,6 +152,8 @@ u64 Hart::instructions() const {
   return static_cast<u64>(core_->limit - core_->state.countdown) - core_->traps;
 }
 
+const Tally& Hart::tally() const { return core_->tally; }
+
 u64 Hart::instructions_published() const { return core_->published.load(std::memory_order_relaxed); }
 
 u64 Hart::counter(Counter which) const {

@@ -7,6 +7,8 @@
 #include "base/lock.h"
 #include "base/units.h"
 #include "hart/environment.h"
+#include "hart/snapshot.h"
+#include "hart/tally.h"
 #include "memory/guest_memory.h"
 
 namespace cloister::hart {
@@ -64,6 +66,9 @@ class Hart final : public memory::TlbHolder {
   bool supervisor() const;             // S-mode; otherwise U-mode
   u64 instructions() const;            // executed since creation, traps not counted
   u64 instructions_published() const;  // any thread: as of the last exit from run()
+
+  Snapshot snapshot() const;   // between two calls of run()
+  const Tally& tally() const;  // likewise
 
   // What the cycle and instret CSRs read: instructions, from a value that the machine may set (SBI PMU).
   u64 counter(Counter which) const;

@@ -214,6 +214,7 @@ Place locate(State& s, u64 va, Use use) {
   Place place;
   if (core.tlb.recall(va, use)) return remembered(s, va);
   core.tlb.note_walk();
+  ++core.tally.walks;
   const auto page = core.walker.walk(regime_of(core), va, use, place.fault);
   if (!page) return place;
   place.address = page->page.address() + (va & kPageMask);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <vector>
+
 #include "hart/block.h"
 #include "hart/state.h"
 
@@ -25,6 +27,13 @@ class Translator {
   };
   // Runs `block`'s translation, for State::pc, until the hart must be looked after. A safe point.
   virtual Outcome execute(Core& core, Block& block) = 0;
+
+  // What it did so far, for people.
+  struct Figure {
+    const char* what;
+    u64 count;
+  };
+  virtual std::vector<Figure> figures() const { return {}; }
 };
 
 }  // namespace cloister::hart

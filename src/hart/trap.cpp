@@ -41,6 +41,8 @@ void take_trap(Core& core, u64 scause, u64 tval) {
   // A trap is a step, so that a hart that only traps comes back from run() too.
   --s.countdown;
   ++core.traps;
+  auto& taken = (scause & isa::kInterruptBit) != 0 ? core.tally.interrupts : core.tally.exceptions;
+  ++taken[scause % taken.size()];
   refresh_context(core);
 }
 

@@ -244,6 +244,15 @@ void Translator::link(const void* code) {
   open_slot_ = 0;
 }
 
+std::vector<hart::Translator::Figure> Translator::figures() const {
+  return {{"regions translated", statistics_.regions},
+          {"guest instructions translated", statistics_.steps},
+          {"bytes of translated code made", statistics_.bytes},
+          {"bytes of translated code now", cache_->used()},
+          {"times that the code cache was full", statistics_.clears},
+          {"regions dropped for changed code", statistics_.changed}};
+}
+
 // -- Running ----------------------------------------------------------------------------------------------
 
 Translator::Outcome Translator::execute(hart::Core& core, hart::Block& block) {

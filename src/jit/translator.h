@@ -48,6 +48,7 @@ class Translator final : public hart::Translator {
   Outcome execute(hart::Core& core, hart::Block& block) override;
 
   const TranslatorStatistics& statistics() const { return statistics_; }
+  std::vector<Figure> figures() const override;
 
  private:
   // Guest code and the machine code made of it. Found again by its Header.

@@ -41,6 +41,7 @@ class Board final : public hart::Environment, private SbiPlatform, private devic
   Clock& clock() { return clock_; }
   memory::GuestMemory& memory() { return *memory_; }
   os::EventLoop& loop() { return *loop_; }
+  bool is_profiled() const { return !config_.profile.empty(); }
   device::QueuedConsole& console() { return peripherals_->console(); }
 
   // Any thread: the reason counts if it is the first, and all harts come to their runner.

@@ -17,6 +17,21 @@ Result<void> check_deterministic(const MachineConfig& config) {
   return {};
 }
 
+Result<void> check_verify(const MachineConfig& config) {
+  if (config.engine != Engine::kTranslator)
+    return error("verify compares the translator with the interpreter: choose engine jit");
+  if (!config.deterministic)
+    return error("verify needs two machines that go the same way: give a seed, as deterministic 1");
+  for (const DiskConfig& disk : config.disks) {
+    if (!disk.read_only && disk.overlay.empty())
+      return error(
+          "verify runs two machines, and disk '{}' can be written by one only: give it an overlay or "
+          "make it readonly",
+          disk.path);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_config(const MachineConfig& config) {
@@ -27,6 +42,7 @@ Result<void> check_config(const MachineConfig& config) {
                  config.memory.raw, kPageSize,
                  format_size(Bytes{(config.memory.raw / kPageSize + 1) * kPageSize}));
   if (config.deterministic) TRY(check_deterministic(config));
+  if (config.verify) TRY(check_verify(config));
   return {};
 }
 

@@ -57,6 +57,12 @@ struct MachineConfig {
   OnReboot on_reboot = OnReboot::kRestart;  // what a restart asked for by the guest does
   Engine engine = Engine::kTranslator;
   std::optional<u64> deterministic;  // the seed
+  // A second machine on the interpreter goes the same way in lockstep; the first difference ends both with
+  // End::kFailure. Needs the translator, deterministic mode and disks that are not written in place. What is
+  // typed is dropped.
+  bool verify = false;
+  std::string profile;  // a file for where the guest spent its time; empty: none
+  std::string symbols;  // names for it, as System.map has them; empty: none
 };
 
 inline constexpr u32 kMaxCpus = 64;

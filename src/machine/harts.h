@@ -8,6 +8,7 @@
 #include "base/lock.h"
 #include "hart/hart.h"
 #include "machine/engine.h"
+#include "machine/profile.h"
 #include "machine/sbi.h"
 #include "memory/guest_memory.h"
 
@@ -28,6 +29,7 @@ struct HartSlot {
 
   std::atomic<u64> running{0};  // nanoseconds
   std::atomic<u64> waits{0};
+  Samples samples;  // the hart's thread's own, while it runs
 };
 
 // A machine's harts, and what one does to another. Any thread but where it says otherwise.

@@ -2,18 +2,21 @@
 #include "machine/machine.h"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <atomic>
 
 #include "base/check.h"
 #include "base/os/clock.h"
+#include "base/os/file.h"
 #include "base/os/host_memory.h"
 #include "base/os/thread.h"
 #include "base/size.h"
 #include "machine/board.h"
+#include "machine/digest.h"
+#include "machine/profile.h"
 #include "machine/run_deterministic.h"
 #include "machine/run_parallel.h"
+#include "machine/run_verified.h"
 
 namespace cloister::machine {
 namespace {
@@ -72,10 +75,35 @@ Result<void> check_against_host(Bytes memory) {
                kMostOvercommit, format_size(most));
 }
 
+class NoConsole final : public device::ConsoleSink {
+ public:
+  void write(std::span<const std::byte>) override {}
+};
+
+// The machine that another is compared with: the same, on the interpreter. It writes to disks of its own.
+MachineConfig reference_of(MachineConfig config) {
+  config.engine = Engine::kInterpreter;
+  config.verify = false;
+  for (DiskConfig& disk : config.disks) {
+    if (!disk.overlay.empty()) disk.overlay += ".reference";
+  }
+  return config;
+}
+
+struct Reference {
+  explicit Reference(const MachineConfig& config) : random(config.deterministic.value_or(0)) {}
+
+  NoConsole console;
+  VirtualClock clock;
+  Random random;
+  std::unique_ptr<Board> board;
+};
+
 }  // namespace
 
 struct Machine::State {
-  explicit State(const MachineConfig& config_) : config(config_), random(config_.deterministic.value_or(0)) {}
+  explicit State(const MachineConfig& config_)
+      : config(config_), random(config_.deterministic.value_or(0)), reference(config_) {}
 
   Clock& clock() { return config.deterministic ? static_cast<Clock&>(virtual_clock) : host_clock; }
   Result<void> run_once();
@@ -86,6 +114,8 @@ struct Machine::State {
   VirtualClock virtual_clock;
   Random random;
   std::unique_ptr<Board> board;
+  Reference reference;
+  std::string difference;  // from the reference machine, when that is wanted and there is one
   std::atomic<u32> reboots{0};
   std::atomic<u64> started{0};  // monotonic, at run()
   std::atomic<u64> ended{0};    // at its end
@@ -93,7 +123,13 @@ struct Machine::State {
 
 Result<void> Machine::State::run_once() {
   TRY(board->power_on());
-  if (config.deterministic) {
+  if (config.verify) {
+    TRY(reference.board->power_on());
+    difference =
+        run_verified({*board, virtual_clock, random}, {*reference.board, reference.clock, reference.random});
+    reference.board->power_off();
+    if (!difference.empty()) board->end(PowerEvent::kFailure);
+  } else if (config.deterministic) {
     run_deterministic(*board, virtual_clock, random);
   } else {
     TRY(run_parallel(*board));
@@ -119,6 +155,10 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, de
   TRY(check_against_host(config.memory));
   auto state = std::make_unique<State>(config);
   state->board = TRY(Board::create(config, console, state->clock()));
+  if (config.verify) {
+    Reference& reference = state->reference;
+    reference.board = TRY(Board::create(reference_of(config), reference.console, reference.clock));
+  }
   return std::unique_ptr<Machine>(new Machine(std::move(state)));
 }
 
@@ -132,12 +172,17 @@ Result<Outcome> Machine::run() {
   events.join();
   state.ended = os::monotonic_now().raw;
   if (!event.ok()) return event.failure();
+  if (!state.difference.empty()) {
+    const std::string reason = "the translator and the interpreter differ\n" + state.difference;
+    return Outcome{End::kFailure, reason, state.reboots};
+  }
   return Outcome{end_of(*event), reason_of(*event), state.reboots};
 }
 
 void Machine::request_stop() { state_->board->stop(); }
 
 std::size_t Machine::console_input(std::span<const std::byte> bytes) {
+  if (state_->config.verify) return bytes.size();
   return state_->board->console().offer(bytes);
 }
 
@@ -159,19 +204,25 @@ Statistics Machine::statistics() const {
   return statistics;
 }
 
-u64 Machine::memory_digest() {
-  memory::GuestMemory& memory = state_->board->memory();
-  XXH3_state_t* const hash = XXH3_createState();
-  CHECK(hash != nullptr);
-  XXH3_64bits_reset(hash);
-  const bool whole = memory.with_pinned(memory.base(), memory.size(), memory::Access::kRead, [&](auto run) {
-    XXH3_64bits_update(hash, run.data(), run.size());
-    return true;
-  });
-  CHECK(whole);
-  const u64 digest = XXH3_64bits_digest(hash);
-  XXH3_freeState(hash);
-  return digest;
+Result<std::string> Machine::profile() const {
+  // Bound: a kernel's symbols are some 10 MiB.
+  constexpr Bytes kMostSymbols{256 * kMiB};
+  const State& state = *state_;
+  Symbols symbols;
+  if (!state.config.symbols.empty())
+    symbols = Symbols(TRY(os::read_text_file(state.config.symbols, kMostSymbols)));
+  Profile profile;
+  const Harts& harts = state.board->harts();
+  for (u32 id = 0; id < harts.count(); ++id) {
+    const HartSlot& slot = harts[id];
+    profile.add(slot.samples, symbols);
+    profile.add(slot.hart.tally());
+    if (slot.translator == nullptr) continue;
+    for (const auto& figure : slot.translator->figures()) profile.add(figure.what, figure.count);
+  }
+  return profile.text();
 }
+
+u64 Machine::memory_digest() { return digest(state_->board->memory()); }
 
 }  // namespace cloister::machine

@@ -75,6 +75,9 @@ class Machine {
   memory::GuestMemory& memory();
 
   Statistics statistics() const;
+  // Where the guest spent its time, for people, when the configuration asked for it. Refused: no symbols
+  // where it named some. Precondition: run() is not under way.
+  Result<std::string> profile() const;
   // XXH3 over all of the guest's memory; two deterministic runs of one seed end with the same.
   // Precondition: run() is not under way.
   u64 memory_digest();

@@ -63,6 +63,8 @@ class HartThread {
     const Nanos took = board_.clock().since_power_on() - start;
     slot_.running.fetch_add(took.raw, std::memory_order_relaxed);
     learn(slot_.hart.instructions() - before, took);
+    if (board_.is_profiled() && exit == hart::Exit::kBudget)
+      slot_.samples.add(slot_.hart.pc(), slot_.hart.supervisor());
     board_.after_slice();
     if (exit != hart::Exit::kWait) {
       spins_ = 0;

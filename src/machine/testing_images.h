@@ -48,9 +48,8 @@ inline std::vector<std::byte> gzip(std::span<const std::byte> content) {
   stream.next_out = reinterpret_cast<Bytef*>(packed.data());
   stream.avail_out = static_cast<uInt>(packed.size());
   CHECK(deflate(&stream, Z_FINISH) == Z_STREAM_END);
-  packed.resize(packed.size() - stream.avail_out);
   deflateEnd(&stream);
-  return packed;
+  return {packed.begin(), packed.end() - stream.avail_out};
 }
 
 inline std::string cpio_file(std::string_view name, std::string_view data) {

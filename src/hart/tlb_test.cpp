@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hart/tlb.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+namespace cloister::hart {
+namespace {
+
+constexpr u8 kMode = 8;
+constexpr Space kFirst{kMode, 1};
+constexpr Space kSecond{kMode, 2};
+constexpr u64 kKernelPage = 0xffffffff'80000000;
+constexpr u64 kUserPage = 0x10000;
+
+struct TlbTest : ::testing::Test {
+  TlbTest() : state(std::make_unique<State>()), tlb(*state, 256), memory(4 * kPageSize) {}
+
+  // As a walk does for a store.
+  void fill(u64 va, bool global = false, u8 page_shift = kPageShift) {
+    TlbEntry& entry = tlb.claim(va, {Gpn{va >> kPageShift}, page_shift, global}, memory.data());
+    entry.read_tag = entry.write_tag = entry.exec_tag = tlb_tag(*state, va);
+  }
+  bool knows(u64 va, Use use = Use::kLoad) { return tlb.recall(va, use); }
+
+  std::unique_ptr<State> state;
+  Tlb tlb;
+  std::vector<std::byte> memory;
+};
+
+TEST_F(TlbTest, TwoPagesThatWantOnePlaceAreBothKept) {
+  tlb.select(kFirst, Sight::kUser);
+  const u64 other = kUserPage + 256 * kPageSize;
+  fill(kUserPage);
+  fill(other);
+  EXPECT_TRUE(knows(kUserPage));
+  EXPECT_TRUE(knows(other));
+  tlb.flush_page(kUserPage);
+  EXPECT_FALSE(knows(kUserPage));
+  EXPECT_TRUE(knows(other));
+}
+
+TEST_F(TlbTest, GlobalPagesOutliveASwitchAndAFenceOfOneSpace) {
+  tlb.select(kFirst, Sight::kSupervisor);
+  fill(kKernelPage, true);
+  const u64 jumps = state->jump_tag;
+  tlb.select(kSecond, Sight::kSupervisor);
+  EXPECT_TRUE(knows(kKernelPage));
+  EXPECT_EQ(state->jump_tag, jumps);
+  tlb.flush_space(kSecond.asid);
+  EXPECT_TRUE(knows(kKernelPage));
+  tlb.flush_all();
+  EXPECT_FALSE(knows(kKernelPage));
+  EXPECT_NE(state->jump_tag, jumps);
+}
+
+TEST_F(TlbTest, APageOfTheSupervisorThatIsNotGlobalStaysInItsSpace) {
+  tlb.select(kFirst, Sight::kSupervisor);
+  fill(kKernelPage);
+  const u64 jumps = state->jump_tag;
+  tlb.select(kSecond, Sight::kSupervisor);
+  EXPECT_FALSE(knows(kKernelPage));
+  EXPECT_NE(state->jump_tag, jumps);
+}
+
+TEST_F(TlbTest, AFenceOfOneSpaceLeavesTheOthers) {
+  tlb.select(kSecond, Sight::kUser);
+  fill(kUserPage);
+  tlb.select(kFirst, Sight::kUser);
+  fill(kUserPage);
+  tlb.flush_space(kFirst.asid);
+  EXPECT_FALSE(knows(kUserPage));
+  tlb.select(kSecond, Sight::kUser);
+  EXPECT_TRUE(knows(kUserPage));
+}
+
+TEST_F(TlbTest, TheSupervisorWithSumBorrowsWhatTheOthersKnow) {
+  tlb.select(kFirst, Sight::kUser);
+  fill(kUserPage);
+  tlb.select(kFirst, Sight::kSupervisor);
+  fill(kKernelPage, true);
+  EXPECT_FALSE(knows(kUserPage));
+  tlb.select(kFirst, Sight::kSupervisorSum);
+  EXPECT_TRUE(knows(kUserPage, Use::kStore));
+  EXPECT_TRUE(knows(kKernelPage));
+  EXPECT_FALSE(knows(kUserPage, Use::kFetch));
+}
+
+TEST_F(TlbTest, AFenceForOneAddressDropsAllOfItsLargePage) {
+  constexpr u8 kTwoMiB = 21;
+  tlb.select(kFirst, Sight::kUser);
+  fill(kUserPage);
+  fill(u64{4} << kTwoMiB, false, kTwoMiB);
+  fill((u64{4} << kTwoMiB) + 7 * kPageSize, false, kTwoMiB);
+  tlb.flush_page((u64{4} << kTwoMiB) + 3 * kPageSize);
+  EXPECT_FALSE(knows(u64{4} << kTwoMiB));
+  EXPECT_FALSE(knows((u64{4} << kTwoMiB) + 7 * kPageSize));
+  EXPECT_TRUE(knows(kUserPage));
+}
+
+TEST_F(TlbTest, ForgottenPagesAreGoneFromAllPlaces) {
+  tlb.select(kFirst, Sight::kUser);
+  fill(kUserPage);
+  fill(kUserPage + 256 * kPageSize);  // puts the first among the victims
+  tlb.forget(memory::PageSet({Gpn{kUserPage >> kPageShift}}));
+  EXPECT_FALSE(knows(kUserPage));
+  EXPECT_TRUE(knows(kUserPage + 256 * kPageSize));
+}
+
+TEST_F(TlbTest, ABankGrowsForAProgramThatWalksMuch) {
+  tlb.select(kFirst, Sight::kUser);
+  const u64 mask = state->tlb_mask;
+  for (u64 i = 0; i < 8 * 256; ++i) tlb.note_walk();
+  EXPECT_GT(state->tlb_mask, mask);
+  EXPECT_FALSE(knows(kUserPage));
+  fill(kUserPage);
+  EXPECT_TRUE(knows(kUserPage));
+}
+
+TEST_F(TlbTest, NumbersRunOutWithoutHarm) {
+  tlb.select(kFirst, Sight::kUser);
+  for (u32 round = 0; round < 2'000; ++round) {
+    fill(kUserPage);
+    ASSERT_TRUE(knows(kUserPage));
+    tlb.flush_space(kFirst.asid);
+    ASSERT_FALSE(knows(kUserPage));
+  }
+}
+
+}  // namespace
+}  // namespace cloister::hart

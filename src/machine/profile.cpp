@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A hart executes in slices of equal time, and a slice ends at the first block boundary behind its time. So
+// where slices end is a sample of where the time goes, for nothing: no signal, no code in translations. A
+// hart that sleeps is not sampled.
+#include "machine/profile.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+namespace cloister::machine {
+namespace {
+
+constexpr std::size_t kRows = 60;
+
+template <typename Map>
+std::vector<std::pair<std::string, u64>> most_first(const Map& map) {
+  std::vector<std::pair<std::string, u64>> rows(map.begin(), map.end());
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
+  return rows;
+}
+
+bool is_code(char kind) { return kind == 't' || kind == 'T' || kind == 'w' || kind == 'W'; }
+
+}  // namespace
+
+Symbols::Symbols(const std::string& lines) {
+  std::istringstream stream(lines);
+  for (std::string line; std::getline(stream, line);) {
+    std::istringstream words(line);
+    std::string address, kind, name;
+    words >> address >> kind >> name;
+    u64 value = 0;
+    const auto parsed = std::from_chars(address.data(), address.data() + address.size(), value, 16);
+    if (parsed.ec != std::errc() || value == 0 || kind.size() != 1 || !is_code(kind[0]) || name.empty())
+      continue;
+    symbols_.push_back({value, name});
+  }
+  std::sort(symbols_.begin(), symbols_.end(),
+            [](const Symbol& a, const Symbol& b) { return a.address < b.address; });
+}
+
+std::string Symbols::name_of(u64 address) const {
+  const auto behind =
+      std::upper_bound(symbols_.begin(), symbols_.end(), address,
+                       [](u64 wanted, const Symbol& symbol) { return wanted < symbol.address; });
+  // Bound: no function is longer; what is farther behind the last symbol is something else, such as a module.
+  constexpr u64 kLongest = kMiB;
+  if (behind == symbols_.begin() || address - std::prev(behind)->address >= kLongest)
+    return fmt::format("{:#x}", address & ~kPageMask);
+  return std::prev(behind)->name;
+}
+
+void Samples::add(u64 pc, bool supervisor) {
+  auto& places = supervisor ? supervisor_ : user_;
+  if (places.size() < kMostPlaces || places.contains(pc)) {
+    ++places[pc];
+  } else {
+    ++elsewhere_;
+  }
+}
+
+void Profile::add(const Samples& samples, const Symbols& symbols) {
+  const auto count = [this](const std::string& name, u64 times) {
+    by_function_[name] += times;
+    samples_ += times;
+  };
+  for (const auto& [pc, times] : samples.supervisor_) count(symbols.name_of(pc), times);
+  for (const auto& [pc, times] : samples.user_) count(fmt::format("user {:#x}", pc & ~kPageMask), times);
+  if (samples.elsewhere_ != 0) count("elsewhere", samples.elsewhere_);
+}
+
+void Profile::add(const hart::Tally& tally) {
+  for (u32 cause = 0; cause < tally.exceptions.size(); ++cause) {
+    if (tally.exceptions[cause] != 0) add(fmt::format("exception {}", cause), tally.exceptions[cause]);
+    if (tally.interrupts[cause] != 0) add(fmt::format("interrupt {}", cause), tally.interrupts[cause]);
+  }
+  add("SBI calls", tally.supervisor_calls);
+  add("device accesses", tally.device_accesses);
+  add("page-table walks", tally.walks);
+  add("block look-ups", tally.lookups);
+  add("decoded blocks", tally.decoded_blocks);
+  add("waits", tally.waits);
+}
+
+std::string Profile::functions() const {
+  std::string text = fmt::format("{:>8}  {:>6}  function\n", "samples", "%");
+  u64 shown = 0;
+  for (const auto& [name, times] : most_first(by_function_)) {
+    if (++shown > kRows) break;
+    const double share = 100.0 * static_cast<double>(times) / static_cast<double>(samples_);
+    text += fmt::format("{:>8}  {:>6.2f}  {}\n", times, share, name);
+  }
+  return text;
+}
+
+std::string Profile::text() const {
+  std::string text = functions() + fmt::format("\n{:>14}  what\n", "times");
+  for (const auto& [what, times] : most_first(counts_)) text += fmt::format("{:>14}  {}\n", times, what);
+  return text;
+}
+
+}  // namespace cloister::machine

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "hart/tally.h"
+
+namespace cloister::machine {
+
+// Names of guest code addresses, from the lines of `nm`, System.map or /proc/kallsyms: "ffffffff80000000 T
+// name". Lines of other kinds are passed over.
+class Symbols {
+ public:
+  Symbols() = default;
+  explicit Symbols(const std::string& lines);
+  // The function that `address` lies in; where none is known, the address of its page.
+  std::string name_of(u64 address) const;
+
+ private:
+  struct Symbol {
+    u64 address;
+    std::string name;
+  };
+  std::vector<Symbol> symbols_;  // by address
+};
+
+// Where a hart was each time that a slice of time came to its end. The owner's thread, then whoever reports.
+class Samples {
+ public:
+  // Bound: a machine takes some 5000 a second and hart, so a day's worth of different places is a few GiB
+  // less than it could be: at most these are told apart, the rest counts as one.
+  static constexpr std::size_t kMostPlaces = 1 << 20;
+
+  void add(u64 pc, bool supervisor);
+
+ private:
+  friend class Profile;
+  std::unordered_map<u64, u64> supervisor_;
+  std::unordered_map<u64, u64> user_;
+  u64 elsewhere_ = 0;
+};
+
+// A machine's profile, put together from its harts'.
+class Profile {
+ public:
+  void add(const Samples& samples, const Symbols& symbols);
+  void add(const hart::Tally& tally);
+  void add(const std::string& what, u64 count) { counts_[what] += count; }
+  // A table for people: functions by time, then the counts.
+  std::string text() const;
+
+ private:
+  std::string functions() const;
+
+  std::unordered_map<std::string, u64> by_function_;
+  std::unordered_map<std::string, u64> counts_;
+  u64 samples_ = 0;
+};
+
+}  // namespace cloister::machine

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/run_verified.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "machine/machine.h"
+#include "machine/testing_images.h"
+#include "machine/testing_program.h"
+
+namespace cloister::machine {
+namespace {
+
+using ::testing::HasSubstr;
+using namespace testing;
+
+struct NoScreen final : device::ConsoleSink {
+  void write(std::span<const std::byte>) override {}
+};
+
+// Counts down from `rounds` often enough to be translated, and ends.
+Program loop(u64 rounds) {
+  Program program;
+  program.li(kS1, rounds);
+  const Label round = program.here();
+  program.addi(kS1, kS1, -1);
+  program.bne(kS1, kZero, round);
+  program.power_off();
+  return program;
+}
+
+struct RunVerified : ::testing::Test {
+  RunVerified() : folder(::testing::TempDir() + "run_verified_test." + std::to_string(::getpid())) {
+    std::filesystem::create_directories(folder);
+    config.memory = Bytes{32 * kMiB};
+    config.deterministic = 1;
+  }
+  ~RunVerified() override { std::filesystem::remove_all(folder); }
+
+  // The config of a machine whose kernel is `program`.
+  MachineConfig with(const Program& program, const char* name) {
+    MachineConfig result = config;
+    result.kernel = folder + "/" + name;
+    const auto content = image(64 * kKiB, program.words());
+    std::ofstream(result.kernel, std::ios::binary)
+        .write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
+    return result;
+  }
+  std::string refusal(const MachineConfig& wanted) {
+    const auto made = Machine::create(wanted, screen);
+    return made.ok() ? "" : made.failure().message;
+  }
+
+  std::string folder;
+  MachineConfig config;
+  NoScreen screen;
+};
+
+TEST_F(RunVerified, FindsNothingWhereBothEnginesGoTheSameWay) {
+  config = with(loop(100'000), "kernel");
+  config.verify = true;
+  auto machine = Machine::create(config, screen).take();
+  EXPECT_EQ(machine->run().take().end, End::kPowerOff);
+}
+
+TEST_F(RunVerified, TellsTheFirstDifferenceWithBothValues) {
+  VirtualClock clocks[2];
+  Random randoms[2] = {Random(1), Random(1)};
+  auto tested = Board::create(with(loop(100'000), "tested"), screen, clocks[0]).take();
+  auto reference = Board::create(with(loop(100'001), "reference"), screen, clocks[1]).take();
+  ASSERT_TRUE(tested->power_on().ok());
+  ASSERT_TRUE(reference->power_on().ok());
+  const std::string found =
+      run_verified({*tested, clocks[0], randoms[0]}, {*reference, clocks[1], randoms[1]});
+  EXPECT_THAT(found, HasSubstr("hart 0"));
+  EXPECT_THAT(found, HasSubstr("x9"));
+}
+
+TEST_F(RunVerified, NeedsTheTranslatorASeedAndDisksOfItsOwn) {
+  config = with(loop(1), "kernel");
+  config.verify = true;
+  config.engine = Engine::kInterpreter;
+  EXPECT_THAT(refusal(config), HasSubstr("engine jit"));
+  config.engine = Engine::kTranslator;
+  config.deterministic.reset();
+  EXPECT_THAT(refusal(config), HasSubstr("deterministic"));
+  config.deterministic = 1;
+  config.disks.push_back({config.kernel, "", false});
+  EXPECT_THAT(refusal(config), HasSubstr("overlay"));
+}
+
+}  // namespace
+}  // namespace cloister::machine
