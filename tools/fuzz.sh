@@ -3,7 +3,7 @@
 #
 # Lets fuzzers run under the address and undefined-behaviour sanitizers.
 #
-#   fuzz.sh [TARGET|all] [SECONDS] [JOBS]
+#   fuzz.sh [TARGET|all] [SECONDS] [JOBS|all]
 #
 # What a target finds new stays in the cache as its corpus; what breaks it is kept in build/fuzz/crashes and named,
 # with the seed.
@@ -12,6 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tools/common.sh
 
 target=${1:-all} seconds=${2:-60} jobs=${3:-$(nproc)}
+[[ $jobs != all ]] || jobs=0 # xargs: as many at once as there are
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || fail "fuzz: SECONDS must be a number above 0, not $seconds"
 
 build() {
@@ -33,7 +34,7 @@ fuzz_one() {
   local seed log=build/fuzz/$1.log corpus=$cache/corpus/$1
   seed=$((RANDOM * 32768 + RANDOM + 1))
   mkdir -p "$corpus" build/fuzz/crashes
-  if "build/fuzz/bin/$1" -max_total_time="$2" -timeout=20 -rss_limit_mb=2048 -seed="$seed" -print_final_stats=1 \
+  if "build/fuzz/bin/$1" -max_total_time="$2" -timeout=120 -rss_limit_mb=2048 -seed="$seed" -print_final_stats=1 \
     -artifact_prefix="build/fuzz/crashes/$1-" "$corpus" >"$log" 2>&1; then
     printf 'ok    %s (seed %s, %s runs)\n' "$1" "$seed" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
   else

@@ -20,7 +20,7 @@ say "building"
 
 say "fetching and making the guests, building and running the fuzzers (in the background)"
 tools/image/busybox.sh "$cache" >"$logs/busybox.log" 2>&1 || { cat "$logs/busybox.log"; printf '0 passed, 1 failed\n'; exit 1; }
-setsid nice -n 5 tools/fuzz.sh all "$fuzz_seconds" "$(($(nproc) * 2))" >"$logs/fuzz.log" 2>&1 &
+setsid nice -n 5 tools/fuzz.sh all "$fuzz_seconds" all >"$logs/fuzz.log" 2>&1 &
 fuzz=$!
 trap 'kill -- -"$fuzz" 2>/dev/null || true' EXIT
 
