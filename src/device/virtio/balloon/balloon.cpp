@@ -102,11 +102,13 @@ void Balloon::reset() {
 void Balloon::notify(u32 queue_index) {
   const MutexLock lock(mutex_);
   if (queue_index == kStats) return take_statistics();
-  drain(*port_, queue_index, [&](Chain& chain) REQUIRES(mutex_) {
-    if (queue_index == kInflate) counts_.inflated += take_numbers(chain, true);
-    if (queue_index == kDeflate) counts_.deflated += take_numbers(chain, false);
-    if (queue_index == kReport) counts_.reported += take_ranges(chain);
+  u64 taken = 0;
+  drain(*port_, queue_index, [&](Chain& chain) {
+    taken += queue_index == kReport ? take_ranges(chain) : take_numbers(chain, queue_index == kInflate);
   });
+  if (queue_index == kInflate) counts_.inflated += taken;
+  if (queue_index == kDeflate) counts_.deflated += taken;
+  if (queue_index == kReport) counts_.reported += taken;
 }
 
 // Page numbers of 4 KiB pages, 32 bits each. Those that are no memory change nothing.
