@@ -26,4 +26,6 @@ Result<Bytes> size_of(const Fd& fd) {
   return Bytes{static_cast<u64>(status.st_size)};
 }
 
+Fd Fd::duplicate() const { return Fd(valid() ? ::fcntl(raw_, F_DUPFD_CLOEXEC, 0) : -1); }
+
 }  // namespace cloister::os

@@ -27,6 +27,8 @@ class Fd {
   bool valid() const { return raw_ >= 0; }
   int release() { return std::exchange(raw_, -1); }
   void close();
+  // Another descriptor of the same file; invalid when this is, or when the process has none left.
+  Fd duplicate() const;
 
  private:
   int raw_ = -1;

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <span>
 
 #include "base/os/os_error.h"
 
@@ -30,11 +31,11 @@ Result<void> sync_folder_of(const std::string& path) {
 }
 
 Result<void> fill_and_rename(const std::string& from, const std::string& to,
-                             const std::function<Result<void>(File&)>& fill) {
+                             const std::function<Result<void>(File&)>& fill, unsigned flags) {
   File file = TRY(File::open(from, Open::kCreateNew));
   TRY(fill(file));
   TRY(file.sync_data());
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) != 0) {
     return os_error(fmt::format("cannot create '{}'", to));
   }
   return sync_folder_of(to);
@@ -44,7 +45,15 @@ Result<void> fill_and_rename(const std::string& from, const std::string& to,
 
 Result<void> create_whole(const std::string& path, const std::function<Result<void>(File&)>& fill) {
   const std::string beside = name_beside(path);
-  auto result = fill_and_rename(beside, path, fill);
+  auto result = fill_and_rename(beside, path, fill, RENAME_NOREPLACE);
+  if (!result.ok()) ::unlink(beside.c_str());
+  return result;
+}
+
+Result<void> replace_whole(const std::string& path, std::string_view text) {
+  const std::string beside = name_beside(path);
+  const auto fill = [&](File& file) { return file.write_at(0, std::as_bytes(std::span(text))); };
+  auto result = fill_and_rename(beside, path, fill, 0);
   if (!result.ok()) ::unlink(beside.c_str());
   return result;
 }

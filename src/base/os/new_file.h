@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/os/file.h"
 #include "base/result.h"
@@ -13,5 +14,8 @@ namespace cloister::os {
 // stops meanwhile: `fill` writes it under another name beside it, and it is on the disk before it gets its
 // own. Refused: when `path` is there already, and what `fill` refuses.
 Result<void> create_whole(const std::string& path, const std::function<Result<void>(File&)>& fill);
+
+// The same in the place of what is there: who reads it finds the old text or the new one, never a part.
+Result<void> replace_whole(const std::string& path, std::string_view text);
 
 }  // namespace cloister::os

@@ -10,12 +10,18 @@
 
 namespace cloister::os {
 
-Error become_neighbour(const std::string& program, const std::vector<std::string>& arguments) {
+Result<std::string> neighbour_path(const std::string& program) {
   std::error_code failure;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", failure);
   if (failure)
     return error("cannot find my own program by /proc/self/exe: {}; mount /proc", failure.message());
-  std::string path = self.parent_path() / program;
+  return (self.parent_path() / program).string();
+}
+
+Error become_neighbour(const std::string& program, const std::vector<std::string>& arguments) {
+  auto found = neighbour_path(program);
+  if (!found.ok()) return found.failure();
+  std::string path = found.take();
   std::vector<std::string> words = arguments;
   std::vector<char*> argv{path.data()};
   for (std::string& word : words) argv.push_back(word.data());
