@@ -33,7 +33,9 @@ enum class LockRank : int {
   kInterrupts,  // PLIC state: any device raises its line under its own lock, and the PLIC kicks a hart under
                 // this
   kHart,        // a hart's mailbox and sleep: taken by whoever kicks a hart
-  kPosted,      // an event loop's posted calls: anyone may post under a lock of their own
+  kLease,       // a cell's allowance of frames: taken from and given back to under memory's locks
+  kConsoleOutput,  // what a guest printed, on its way out: any device prints under its own lock
+  kPosted,         // an event loop's posted calls: anyone may post under a lock of their own
   kLog,
 };
 

@@ -11,6 +11,7 @@
 #include "base/os/standard_streams.h"
 #include "base/os/terminal.h"
 #include "cell/console.h"
+#include "cell/managed_cell.h"
 #include "machine/machine.h"
 
 namespace cloister::cell {
@@ -94,7 +95,20 @@ Result<void> write_stats(const std::string& path, Machine& machine, const machin
   return write_text(path, stats.dump(2) + "\n");
 }
 
-ExitStatus status_of(End end) {
+ExitStatus complain(ExitStatus status, const Error& failure) {
+  fmt::print(stderr, "cloister: {}\n", failure.message);
+  return status;
+}
+
+Result<machine::Outcome> run_with_console(Machine& machine, bool batch) {
+  const os::RawTerminal raw(batch ? -1 : os::kStandardInput);
+  const Typist typist(machine, !batch);
+  return machine.run();
+}
+
+}  // namespace
+
+ExitStatus exit_status_of(End end) {
   switch (end) {
     case End::kPowerOff:
       return kPoweredOff;
@@ -109,20 +123,8 @@ ExitStatus status_of(End end) {
   return kHostFailed;
 }
 
-ExitStatus complain(ExitStatus status, const Error& failure) {
-  fmt::print(stderr, "cloister: {}\n", failure.message);
-  return status;
-}
-
-Result<machine::Outcome> run_with_console(Machine& machine, bool batch) {
-  const os::RawTerminal raw(batch ? -1 : os::kStandardInput);
-  const Typist typist(machine, !batch);
-  return machine.run();
-}
-
-}  // namespace
-
 ExitStatus run_cell(const RunRequest& request) {
+  if (!request.control.empty()) return run_managed_cell(request);
   os::ignore_broken_pipes();
   StandardOutput output;
   auto signals = os::ShutdownSignals::create();
@@ -146,7 +148,7 @@ ExitStatus run_cell(const RunRequest& request) {
     const auto written = write_profile(request.machine.profile, **machine);
     if (!written.ok()) return complain(kHostFailed, written.failure());
   }
-  return status_of(outcome->end);
+  return exit_status_of(outcome->end);
 }
 
 }  // namespace cloister::cell

@@ -10,6 +10,9 @@ RunFlags::RunFlags(CLI::App& command) {
   command.add_flag("--batch", batch_, "for scripts: the console is standard input and output, no escape");
   command.add_option("--stats", stats_, "write the figures of the run to this file as JSON")
       ->type_name("FILE");
+  command.add_option("--control", control_)->group("");
+  command.add_option("--swap", swap_)->group("");
+  command.add_option("--sandbox", sandbox_)->group("")->check(CLI::IsMember({"on", "off"}));
   values_.reserve(options().size());  // CLI11 keeps pointers to the vectors
   for (const Option& option : options()) {
     auto& [flag, texts] = values_.emplace_back();
@@ -24,6 +27,9 @@ Result<RunRequest> RunFlags::request() const {
   RunRequest request;
   request.batch = batch_;
   request.stats = stats_;
+  request.control = control_;
+  request.swap = Bytes{swap_};
+  request.sandbox = sandbox_ == "on";
   if (!config_file_.empty()) TRY(read_config_file(config_file_, request.machine));
   for (std::size_t i = 0; i < values_.size(); ++i) {
     const Option& option = options()[i];

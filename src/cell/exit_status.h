@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "machine/machine.h"
+
 namespace cloister::cell {
 
 // How `cloister run` and `cloister-cell` end (docs/cloister.1.md has the same table).
@@ -13,5 +15,7 @@ enum ExitStatus : int {
   kRebooted = 4,    // the guest wanted to reboot, as after a panic with panic=-1, and on-reboot is stop
   kStopped = 130,   // stopped from outside: the console's escape, SIGINT, SIGTERM
 };
+
+ExitStatus exit_status_of(machine::End end);
 
 }  // namespace cloister::cell

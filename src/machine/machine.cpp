@@ -181,6 +181,11 @@ Result<Outcome> Machine::run() {
 
 void Machine::request_stop() { state_->board->stop(); }
 
+void Machine::set_paused(bool paused) {
+  state_->board->power().set_paused(paused);
+  state_->board->harts().request_exit();
+}
+
 std::size_t Machine::console_input(std::span<const std::byte> bytes) {
   if (state_->config.verify) return bytes.size();
   return state_->board->console().offer(bytes);

@@ -64,6 +64,9 @@ class Machine {
   // Makes run() return soon with End::kStopped, whatever the guest does; before run(), at once.
   void request_stop();
 
+  // The harts stand still, or go on; the guest's clock runs on. Not in deterministic mode.
+  void set_paused(bool paused);
+
   // Typed by a person: bytes for the guest's console. Returns how many were taken; the rest finds no room
   // until the guest reads (Bound: 64 KiB wait). In deterministic mode only what comes before run() is
   // repeatable.

@@ -32,11 +32,15 @@ class PowerSwitch {
     event_.compare_exchange_strong(none, event, std::memory_order_acq_rel);
   }
   void stop() { stop_.store(true, std::memory_order_release); }
+  // The harts stand still while it is set, whatever the event. Who sets it asks them for an exit.
+  bool paused() const { return paused_.load(std::memory_order_acquire); }
+  void set_paused(bool paused) { paused_.store(paused, std::memory_order_release); }
   void power_on() { event_.store(PowerEvent::kNone, std::memory_order_release); }
 
  private:
   std::atomic<PowerEvent> event_{PowerEvent::kNone};
   std::atomic<bool> stop_{false};
+  std::atomic<bool> paused_{false};
 };
 
 }  // namespace cloister::machine

@@ -38,7 +38,13 @@ class HartThread {
 
   void run() {
     os::set_timer_slack(kSleepSlack);
-    while (board_.power().on()) step();
+    while (board_.power().on()) {
+      if (board_.power().paused()) {
+        stand_still();
+      } else {
+        step();
+      }
+    }
     board_.after_slice();
   }
 
@@ -119,6 +125,13 @@ class HartThread {
     if (slot_.state.load() != state || !board_.power().on()) return;
     if (state == HartState::kSuspended && slot_.hart.interrupt_pending()) return;
     slot_.hart.sleep(at_most);
+  }
+
+  // Until somebody has something for the hart: the end of the pause, the end of the power, or what is only
+  // taken note of.
+  void stand_still() {
+    (void)slot_.hart.run(0);
+    if (board_.power().paused() && board_.power().on()) slot_.hart.sleep(kForEver);
   }
 
   // For ever when the timer is due: if its interrupt is enabled, it is pending.

@@ -86,6 +86,7 @@ void reset_signals() {
   const int moved = static_cast<int>(prepared.descriptors.size());
   if (!set_limits(launch)) give_up(moved, errno);
   if (launch.owner && !become_owner(*launch.owner)) give_up(moved, errno);
+  if (!launch.folder.empty() && ::chdir(launch.folder.c_str()) != 0) give_up(moved, errno);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   ::execv(prepared.path.c_str(), prepared.argv.data());
   give_up(moved, errno);

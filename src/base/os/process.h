@@ -32,6 +32,7 @@ struct ProcessEnd {
 struct Launch {
   std::string program;  // lies in the same folder as this program
   std::vector<std::string> arguments;
+  std::string folder;                  // where it begins; empty: where this process is
   std::vector<const Fd*> descriptors;  // become the child's 3, 4, …; its 0 is empty, 1 and 2 are `log`
   const Fd* log = nullptr;
   std::optional<Owner> owner;  // another user and group, with none of their privileges; needs root

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/os/supervisor.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cstddef>
@@ -33,6 +35,18 @@ Nanos watchdog_interval() {
   u64 micros = 0;
   if (text != nullptr) std::from_chars(text, text + std::strlen(text), micros);
   return Nanos{micros * 1000};
+}
+
+std::optional<Fd> passed_listener() {
+  constexpr int kFirst = 3;
+  const char* whose = std::getenv("LISTEN_PID");
+  const char* count = std::getenv("LISTEN_FDS");
+  if (whose == nullptr || count == nullptr || std::atoi(whose) != ::getpid() || std::atoi(count) < 1)
+    return std::nullopt;
+  ::unsetenv("LISTEN_PID");
+  Fd fd(kFirst);
+  ::fcntl(kFirst, F_SETFD, FD_CLOEXEC);
+  return fd;
 }
 
 }  // namespace cloister::os

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string_view>
 
+#include "base/os/fd.h"
 #include "base/units.h"
 
 namespace cloister::os {
@@ -13,5 +15,8 @@ void tell_supervisor(std::string_view state);
 
 // How often the supervisor wants to hear "WATCHDOG=1" (WATCHDOG_USEC); 0: never.
 Nanos watchdog_interval();
+
+// The listening socket that the supervisor made for this process (LISTEN_FDS, LISTEN_PID), if it did. Once.
+std::optional<Fd> passed_listener();
 
 }  // namespace cloister::os

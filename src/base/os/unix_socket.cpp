@@ -156,8 +156,8 @@ UnixListener::~UnixListener() {
   if (fd_.valid() && !path_.empty()) ::unlink(path_.c_str());
 }
 
-Attempt<UnixStream> UnixListener::accept() const {
-  Fd stream(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+Attempt<UnixStream> UnixListener::accept_from(const Fd& listener) {
+  Fd stream(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!stream.valid()) return Errno{errno};
   return UnixStream(std::move(stream));
 }

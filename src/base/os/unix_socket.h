@@ -67,7 +67,11 @@ class UnixListener {
 
   const Fd& fd() const { return fd_; }
   const std::string& path() const { return path_; }
-  Attempt<UnixStream> accept() const;
+  Attempt<UnixStream> accept() const { return accept_from(fd_); }
+  // The same for a listening socket that another process made.
+  static Attempt<UnixStream> accept_from(const Fd& listener);
+  // Another process listens here now: the file stays.
+  void leave_to_another() { path_.clear(); }
 
  private:
   UnixListener(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}

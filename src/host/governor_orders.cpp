@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Targets, the host's state, and what is demanded of those who hold more than their part.
+#include <algorithm>
+
+#include "base/size.h"
+#include "host/governor.h"
+
+namespace cloister::host {
+
+using cell::control::Done;
+using policy::memory::Demand;
+using policy::memory::HostState;
+using policy::memory::pages_of;
+using policy::memory::Units;
+using policy::memory::units_of;
+
+namespace {
+
+constexpr policy::memory::DeadlineSettings kDeadlines;
+// Asking a cell for less at a time costs more than it brings.
+constexpr Pages kSmallestStep{256};
+constexpr Nanos kRest{1'000'000'000};
+// Targets change little within so short a time, whatever comes and goes.
+constexpr Nanos kFresh{10'000'000};
+
+u32 ways_in(HostState state) {
+  u32 ways = 0;
+  for (const policy::memory::Way way : policy::memory::actions(state).ways) ways |= cell::control::bit(way);
+  return ways;
+}
+
+}  // namespace
+
+void Governor::recompute(Nanos now) {
+  std::vector<policy::memory::Holding> holdings;
+  for (const auto& [cell, member] : members_) {
+    holdings.push_back({member->client, units_of(held(*member)), member->estimator.activity()});
+  }
+  const Pages there = ledger_.for_guests();
+  const Units total = units_of(there > goal() ? there - goal() : Pages{});
+  const auto plan = policy::memory::targets(tree_, total, holdings);
+  for (const auto& [cell, member] : members_) {
+    const auto* decision = plan.find(member->client);
+    CHECK(decision != nullptr);
+    member->decision = *decision;
+  }
+  unclaimed_ = plan.unclaimed;
+  computed_ = now;
+  stale_ = false;
+}
+
+void Governor::update_state(Nanos now) {
+  while (tracker_.update(ledger_.free())) {
+    events_.say(LogLevel::kInfo, "", "state",
+                fmt::format("the host is in state {}: {} free", policy::memory::name_of(tracker_.state()),
+                            format_size(bytes_of(ledger_.free()))));
+    recompute(now);
+  }
+  if (stale_ && now - computed_ > kFresh) recompute(now);
+}
+
+// For those below their part who wait, for a debt, and for the reserve once it was touched.
+Pages Governor::needed() const {
+  Pages need = ledger_.debt();
+  for (const auto& [cell, member] : members_) {
+    const Pages target = pages_of(member->decision.target);
+    if (held(*member) < target) need += std::min(member->want, target - held(*member));
+  }
+  if (tracker_.state() != HostState::kHigh) need += goal();
+  need -= std::min(need, ledger_.free());
+  for (const auto& [cell, member] : members_) {
+    if (member->order && !member->order->keep) {
+      const auto& demand = member->order->demand;
+      need -= std::min(need, pages_of(demand.asked_for() -
+                                      std::min(demand.asked_for(), demand.given(units_of(held(*member))))));
+    }
+  }
+  return need;
+}
+
+void Governor::demand_what_is_needed(Nanos now) {
+  const Pages need = needed();
+  if (need == Pages{}) return;
+  if (stale_ && now - computed_ > kFresh) recompute(now);
+  std::vector<Member*> rich;
+  Pages above;
+  for (const auto& [cell, member] : members_) {
+    const Pages target = pages_of(member->decision.target);
+    if (held(*member) <= target) continue;
+    above += held(*member) - target;
+    if (!member->order && cell->connected() && now >= member->rest_until) rich.push_back(member.get());
+  }
+  for (Member* member : rich) {
+    const Pages gap = held(*member) - pages_of(member->decision.target);
+    const u64 part = static_cast<u64>((u128{need.raw} * gap.raw + above.raw - 1) / above.raw);
+    demand(*member, std::min(gap, Pages{part}), now);
+  }
+}
+
+// A step of the way: an eighth of the gap.
+void Governor::demand(Member& member, Pages pages, Nanos now) {
+  const Units has = units_of(held(member));
+  const Pages step = pages_of(has - policy::memory::next_step(has, member.decision.target));
+  const Pages gap = pages_of(has - member.decision.target);
+  const Pages asked = std::min({pages, std::max(step, kSmallestStep), gap});
+  CHECK(units_of(asked) <= has - std::min(has, member.decision.min));
+  member.order = Member::Order{
+      next_order_++, policy::memory::demand(has, has - units_of(asked), now, kDeadlines), false, false};
+  send_order(member, asked, ways_in(tracker_.state()), now);
+}
+
+void Governor::send_order(Member& member, Pages pages, u32 ways, Nanos now) {
+  const Nanos left = member.order->demand.deadline - now;
+  member.cell.send(cell::control::Reclaim{member.order->serial, pages.raw, ways, 0, left.raw});
+}
+
+// An order that brought less than asked for by gentle ways is repeated by all of them at its deadline; one
+// that had all of them got what there is, and the cell is left alone for a while.
+void Governor::on_done(Member& member, const Done& done, Nanos now) {
+  for (std::size_t i = 0; i < cell::control::kWays; ++i) member.taken_by_way[i] += Pages{done.by_way[i]};
+  if (!member.order || member.order->serial != done.order) return;
+  const Member::Order order = *member.order;
+  member.order.reset();
+  if (!order.keep && !order.demand.met(units_of(held(member)))) {
+    if (order.forced || ways_in(tracker_.state()) == cell::control::kEveryWay) {
+      member.rest_until = now + kRest;
+    } else if (now < order.demand.deadline) {
+      member.order = order;  // the deadline will tell
+    }
+  }
+  after_change(now);
+}
+
+void Governor::look_at_deadline(Member& member, Nanos now) {
+  if (!member.order || now < member.order->demand.deadline) return;
+  Member::Order& order = *member.order;
+  const Pages rest = pages_of(order.demand.remainder(units_of(held(member)), now));
+  if (order.keep || rest == Pages{}) return member.order.reset();
+  if (order.forced) {
+    ++member.broken;
+    events_.say(
+        LogLevel::kWarning, member.cell.name(), "not-met",
+        fmt::format("it was ordered to give back {} by every way and still owes {}",
+                    format_size(bytes_of(pages_of(order.demand.asked_for()))), format_size(bytes_of(rest))));
+    member.rest_until = now + kRest;
+    return member.order.reset();
+  }
+  const Units has = units_of(held(member));
+  order = Member::Order{next_order_++, policy::memory::demand(has, has - units_of(rest), now, kDeadlines),
+                        true, false};
+  send_order(member, rest, cell::control::kEveryWay, now);
+}
+
+// In `low`: those above their part wait until they are not.
+void Governor::hold_still() {
+  const bool low = policy::memory::actions(tracker_.state()).stop_above_target;
+  for (const auto& [cell, member] : members_) {
+    const bool still = low && held(*member) > pages_of(member->decision.target);
+    if (still == member->still) continue;
+    member->still = still;
+    member->cell.send(cell::control::Still{still ? u64{1} : u64{0}});
+  }
+}
+
+void Governor::tick(Nanos now) {
+  for (const auto& [cell, member] : members_) {
+    look_at_deadline(*member, now);
+    look_for_silence(*member, now);
+  }
+  after_change(now);
+}
+
+Nanos Governor::tick_after() const {
+  const bool busy = tracker_.state() != HostState::kHigh ||
+                    std::any_of(members_.begin(), members_.end(), [](const auto& one) {
+                      return one.second->order.has_value() || one.second->want != Pages{};
+                    });
+  return Nanos{busy ? u64{50'000'000} : u64{500'000'000}};
+}
+
+}  // namespace cloister::host

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// What cells report of themselves, what the host's kernel says to that, and the reasons in words.
+#include <algorithm>
+
+#include "base/size.h"
+#include "host/governor.h"
+#include "policy/memory/explain.h"
+
+namespace cloister::host {
+
+using cell::control::Report;
+using policy::memory::pages_of;
+
+namespace {
+
+// What the kernel counts as mapped lags behind what was given back, and holds some pages that are the same
+// for all machines (zeros).
+constexpr Pages kKernelSlack{2048};
+// Summing up what a process maps takes the kernel a while.
+constexpr u64 kMeasureEvery = 8;
+
+Pages pages_up(Bytes bytes) { return {(bytes.raw + kPageSize - 1) >> kPageShift}; }
+
+// A count of `touched` out of `sampled`, as one out of `of`. What cannot be is cut to what can.
+u32 scaled(u32 touched, u32 sampled, u32 of) {
+  if (sampled == 0) return 0;
+  return static_cast<u32>(u64{std::min(touched, sampled)} * of / sampled);
+}
+
+}  // namespace
+
+cell::control::Settings sampling_of(const Settings& settings) {
+  cell::control::Settings sampling;
+  sampling.samples = settings.activity.samples;
+  sampling.period_nanos = settings.activity.period.raw;
+  sampling.period_ceiling = settings.activity.longest_period.raw;
+  return sampling;
+}
+
+void Governor::on_report(Member& member, const Report& report, Nanos now) {
+  const u64 most = member.cell.order().size().raw;
+  if (report.used_pages > held(member).raw + kKernelSlack.raw) {
+    lie(member, fmt::format("it uses {} pages and holds {}", report.used_pages, held(member).raw));
+  }
+  if (report.touched > report.sampled || report.last_touched > report.last_sampled ||
+      report.zero_pages > most || report.swapped_pages > most || report.shared_pages > most ||
+      report.compressed_pages > most) {
+    return lie(member, "its report counts more pages than it has");
+  }
+  estimate(member, report, now);
+  if (report.swap_failed != 0 && member.report.swap_failed == 0) {
+    events_.say(LogLevel::kError, member.cell.name(), "swap",
+                "its swap file takes no more pages; they stay in memory");
+  }
+  member.report = report;
+  member.silent = false;
+  if (member.reports++ % kMeasureEvery == 0) measure(member);
+}
+
+void Governor::estimate(Member& member, const Report& report, Nanos now) {
+  auto& estimator = member.estimator;
+  const u32 samples = estimator.settings().samples;
+  if (report.period > member.report.period) {
+    estimator.end(scaled(report.last_touched, report.last_sampled, samples));
+    estimator.begin(Nanos{report.run_nanos}, now);
+    stale_ = true;
+  }
+  estimator.note(scaled(report.touched, report.sampled, samples));
+}
+
+// The cell's own memory is counted and never reclaimed. What it maps of memory files is its guest's, and must
+// be within what it was given.
+void Governor::measure(Member& member) {
+  const auto memory = member.cell.process()->memory();
+  if (!memory) return;
+  ledger_.measure(member.account, pages_up(memory->anonymous + memory->files + memory->page_tables));
+  const Pages mapped = pages_up(memory->shared);
+  const Pages allowed = held(member) + Pages{member.report.shared_pages} + kKernelSlack;
+  if (mapped > allowed) {
+    lie(member, fmt::format("the kernel counts {} of guest memory, and it was given {}",
+                            format_size(bytes_of(mapped)), format_size(bytes_of(held(member)))));
+  }
+}
+
+void Governor::look_for_silence(Member& member, Nanos now) {
+  if (member.silent || now - member.cell.heard() < settings_.silent_after) return;
+  member.silent = true;
+  events_.say(LogLevel::kError, member.cell.name(), "silent",
+              fmt::format("nothing was heard of its cell for {}; it keeps {} and is asked for nothing",
+                          format_duration(settings_.silent_after), format_size(bytes_of(held(member)))));
+}
+
+std::string Governor::explain(const Cell& cell) const {
+  const Member* member = find(cell);
+  if (member == nullptr) return fmt::format("{} does not run and holds nothing.\n", cell.name());
+  std::string text = policy::memory::explain(tree_, member->decision);
+  if (!text.ends_with('\n')) text += '\n';
+  const auto& estimator = member->estimator;
+  text += fmt::format(
+      "Its activity is estimated from {} of its pages, watched for {} of its run time: {} of its memory in "
+      "use "
+      "(slowly averaged {}, fast {}, in the running period {}), standard error {}.\n",
+      estimator.settings().samples, format_duration(estimator.settings().period),
+      format_fraction(estimator.estimate()), format_fraction(estimator.slow()),
+      format_fraction(estimator.fast()), format_fraction(estimator.running()),
+      format_fraction(estimator.error()));
+  text += fmt::format("Its cell takes {} beside the guest's memory.\n",
+                      format_size(bytes_of(ledger_.account(member->account).overhead)));
+  if (member->order && !member->order->keep) {
+    text += fmt::format("It was ordered to give back {}.\n",
+                        format_size(bytes_of(pages_of(member->order->demand.asked_for()))));
+  }
+  if (member->want != Pages{})
+    text += fmt::format("It waits for {} more.\n", format_size(bytes_of(member->want)));
+  if (member->still) text += "Its harts stand still until it holds no more than its target.\n";
+  if (member->silent) text += "Nothing was heard of its cell for some time.\n";
+  text += policy::memory::explain(tracker_.state(), tracker_.thresholds(), ledger_.free());
+  if (!text.ends_with('\n')) text += '\n';
+  return text;
+}
+
+}  // namespace cloister::host

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "cell/control.h"
+#include "host/cell.h"
+#include "host/ledger.h"
+#include "host/records.h"
+#include "policy/memory/activity.h"
+#include "policy/memory/pace.h"
+#include "policy/memory/targets.h"
+
+namespace cloister::host {
+
+// What the governor keeps of one cell that runs.
+struct Member {
+  // An order to give frames back that is not settled yet.
+  struct Order {
+    u64 serial = 0;
+    policy::memory::Demand demand;
+    bool forced = false;  // by every way, whatever the state
+    bool keep = false;    // the cell makes room for itself: nothing comes back
+  };
+
+  Member(Cell& cell_, Ledger::AccountId account_, HeldFile file)
+      : cell(cell_), account(account_), held_file(std::move(file)) {}
+
+  Cell& cell;
+  const Ledger::AccountId account;
+  HeldFile held_file;
+  policy::memory::ClientId client;
+  policy::memory::ActivityEstimator estimator;
+  policy::memory::Decision decision;  // the last one about it
+  cell::control::Report report;       // the last one from it
+  u64 reports = 0;
+  Pages want;  // asked for and not given yet
+  std::optional<Order> order;
+  Nanos rest_until;     // it gave what it could: not asked again before
+  bool still = false;   // its harts were stopped for it holds too much
+  bool silent = false;  // reported as such
+  u64 lies = 0;
+  u64 broken = 0;                                 // orders not met within their time
+  Pages taken_by_way[cell::control::kWays] = {};  // since it started
+};
+
+}  // namespace cloister::host
