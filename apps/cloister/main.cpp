@@ -2,8 +2,12 @@
 // The command line: each verb is a program beside this one, which takes the rest of the line.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <map>
+#include <string>
 
 #include "base/os/program.h"
+#include "daemon_verbs.h"
+#include "host/settings.h"
 
 namespace {
 
@@ -30,6 +34,21 @@ int main(int argc, char** argv) {
   for (const Verb& verb : kVerbs) {
     app.add_subcommand(verb.name, verb.help)->prefix_command()->set_help_flag();
   }
+  cloister::client::Session session;
+  session.socket = cloister::host::default_settings().runtime_folder + "/api";
+  app.add_option("--socket", session.socket, "where the daemon listens")
+      ->type_name("PATH")
+      ->envname("CLOISTER_SOCKET");
+  const std::map<std::string, cloister::client::Format> formats{{"table", cloister::client::Format::kTable},
+                                                                {"json", cloister::client::Format::kJson},
+                                                                {"csv", cloister::client::Format::kCsv},
+                                                                {"yaml", cloister::client::Format::kYaml}};
+  app.add_option("--format", session.format, "how lists and figures are shown")
+      ->type_name("table|json|csv|yaml")
+      ->transform(CLI::CheckedTransformer(formats));
+  app.fallthrough();  // the verbs from here on take these two after them too
+  int status = cloister::client::kDone;
+  cloister::client::add_daemon_verbs(app, session, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {
@@ -40,6 +59,7 @@ int main(int argc, char** argv) {
     if (!chosen->parsed()) continue;
     const cloister::Error failure = cloister::os::become_neighbour(verb.program, chosen->remaining());
     std::fprintf(stderr, "cloister: %s\n", failure.message.c_str());
+    return kRefused;
   }
-  return kRefused;
+  return status;
 }

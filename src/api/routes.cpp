@@ -144,16 +144,18 @@ void Routes::put_machine(const Shared& exchange) {
   }
   const auto launched = host_.launch(order.take());
   if (!launched.ok()) return exchange->answer(fault(409, launched.failure().message));
-  answer_when_settled(exchange, name);
+  answer_when_settled(exchange, name, IfNot::kRemove);
 }
 
-// Once it runs, or has ended: a machine that ended before it ran is a fault.
-void Routes::answer_when_settled(const Shared& exchange, const std::string& name) {
-  host_.when_settled(name, [this, exchange, name] {
+// Once it runs, or has ended: a machine that ended before it ran is a fault, and one that was launched with
+// it is as if it had never been.
+void Routes::answer_when_settled(const Shared& exchange, const std::string& name, IfNot what) {
+  host_.when_settled(name, [this, exchange, name, what] {
     const auto cell = host_.machine(name);
     if (!cell.ok()) return exchange->answer(fault(404, cell.failure().message));
     if ((*cell)->has_process()) return exchange->answer(answer_of(view_of(host_, **cell)));
     exchange->answer(fault(409, fmt::format("'{}' did not start: {}", name, host_.last_end(name))));
+    if (what == IfNot::kRemove) (void)host_.remove(name);
   });
 }
 
@@ -174,7 +176,8 @@ void Routes::put_state(const Shared& exchange) {
   if (wanted == "resumed") return answer_result(exchange, host_.resume(name));
   if (wanted == "running") {
     const auto started = host_.start(name);
-    return started.ok() ? answer_when_settled(exchange, name) : answer_result(exchange, started);
+    return started.ok() ? answer_when_settled(exchange, name, IfNot::kKeep)
+                        : answer_result(exchange, started);
   }
   if (wanted == "stopped" || wanted == "killed") {
     const auto stopped = host_.stop(name, wanted == "killed" ? Host::Stop::kNow : Host::Stop::kOrderly);

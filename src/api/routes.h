@@ -33,7 +33,8 @@ class Routes {
   void get_log(const std::shared_ptr<Exchange>& exchange);
   void get_events(const std::shared_ptr<Exchange>& exchange);
   void get_metrics(const std::shared_ptr<Exchange>& exchange);
-  void answer_when_settled(const std::shared_ptr<Exchange>& exchange, const std::string& name);
+  enum class IfNot : bool { kKeep, kRemove };
+  void answer_when_settled(const std::shared_ptr<Exchange>& exchange, const std::string& name, IfNot what);
 
   host::Host& host_;
 };

@@ -156,6 +156,7 @@ struct Reclaim {
   u32 ways = 0;  // bits of Way
   u32 keep = 0;
   u64 deadline_nanos = 0;  // from now
+  u64 least_pages = 0;     // the allowance that is left to it at any rate: it may have shrunk meanwhile
 };
 
 enum class PowerOrder : u32 { kPause, kResume, kStop };

@@ -53,7 +53,9 @@ TEST(Control, AnyBytesAreAMessageOrNone) {
     }
     packet.resize(random.one_in(4) ? random.below(packet.size() + 1) : packet.size());
     const auto heard = decode(packet);
-    if (heard) EXPECT_EQ(encode(*heard).size(), packet.size());
+    if (heard) {
+      EXPECT_EQ(encode(*heard).size(), packet.size());
+    }
   }
 }
 

@@ -18,6 +18,7 @@
 #include "cell/console_port.h"
 #include "cell/control_link.h"
 #include "cell/lease.h"
+#include "cell/sandbox.h"
 #include "machine/machine.h"
 
 namespace cloister::cell {
@@ -149,6 +150,7 @@ Result<ConsoleLog> open_log() {
 Result<ExitStatus> run(const RunRequest& request) {
   ConsolePort console(TRY(open_log()));
   auto signals = TRY(os::ShutdownSignals::create());
+  if (request.sandbox) TRY(shut_in(request.machine));
   auto machine = TRY(Machine::create(request.machine, console));
   TRY(machine->loop().watch(signals.fd(), os::Ready::kRead, [&](os::Ready) {
     (void)signals.take();
@@ -158,6 +160,7 @@ Result<ExitStatus> run(const RunRequest& request) {
                     [&](std::span<const std::byte> typed) { return machine->console_input(typed); }));
   ManagedCell cell(*machine, request.machine.memory.raw >> kPageShift);
   TRY(cell.begin(request));
+  if (request.sandbox) TRY(shut_the_door(request.machine));
   const auto outcome = machine->run();
   console.finish();
   if (!outcome.ok()) {

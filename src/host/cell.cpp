@@ -124,6 +124,8 @@ void Cell::on_process_end() {
 void Cell::release() {
   port_.reset();
   registered_ = false;
+  if (listener_) loop_.forget(listener_->fd().get());
+  listener_.reset();
   loop_.forget(process_->fd().get());
   process_.reset();
   state_ = CellState::kStopped;

@@ -97,7 +97,7 @@ void Governor::let_it_make_room(Member& member, Nanos now) {
   order.demand.deadline = now + kKeepTime;
   member.order = order;
   member.cell.send(
-      cell::control::Reclaim{order.serial, member.want.raw, cell::control::kEveryWay, 1, kKeepTime.raw});
+      cell::control::Reclaim{order.serial, member.want.raw, cell::control::kEveryWay, 1, kKeepTime.raw, 0});
   member.want = {};
 }
 

@@ -111,7 +111,8 @@ void Governor::demand(Member& member, Pages pages, Nanos now) {
 
 void Governor::send_order(Member& member, Pages pages, u32 ways, Nanos now) {
   const Nanos left = member.order->demand.deadline - now;
-  member.cell.send(cell::control::Reclaim{member.order->serial, pages.raw, ways, 0, left.raw});
+  member.cell.send(cell::control::Reclaim{member.order->serial, pages.raw, ways, 0, left.raw,
+                                          member.order->demand.target.raw});
 }
 
 // An order that brought less than asked for by gentle ways is repeated by all of them at its deadline; one

@@ -173,6 +173,8 @@ ProcessEnd Process::end() const {
   return {ProcessEnd::How::kSignal, info.si_status};
 }
 
+int own_process() { return ::getpid(); }
+
 std::optional<ProcessId> identify_process(int number) {
   const auto stat = read_proc(number, "stat");
   if (!stat) return std::nullopt;

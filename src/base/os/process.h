@@ -67,6 +67,9 @@ class Process {
 // The process of this number now; nothing when there is none.
 std::optional<ProcessId> identify_process(int number);
 
+// This process's number.
+int own_process();
+
 // What the host's kernel counts for a process (/proc/PID/status and smaps_rollup).
 struct ProcessMemory {
   Bytes anonymous;  // its own

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/host.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+#include "host/testing_cells.h"
+
+namespace cloister::host {
+namespace {
+
+using testing::FakeCell;
+using ::testing::HasSubstr;
+using testing::Manner;
+using testing::Town;
+
+constexpr Bytes kPool{kGiB};
+
+std::string refusal(const Result<void>& result) {
+  return result.ok() ? "accepted" : result.failure().message;
+}
+
+// A machine that runs, with so many frames.
+void start_with(Town& town, const std::string& name, u64 pages, std::vector<Word> words = {}) {
+  ASSERT_EQ(refusal(town.launch(name, std::move(words))), "accepted");
+  ASSERT_TRUE(town.run_until([&] { return town.cell(name).welcome(); }));
+  for (u64 missing = pages; missing > 0; missing = pages - std::min(pages, town.cell(name).held())) {
+    const u64 before = town.cell(name).held();
+    town.cell(name).want(missing);
+    if (!town.run_until([&] { return town.cell(name).held() > before; }, 200)) return;
+  }
+}
+
+TEST(Host, AMachineIsDefinedStartedStoppedAndDeleted) {
+  Town town(kPool);
+  ASSERT_EQ(refusal(town.launch("one")), "accepted");
+  EXPECT_EQ((*town.host->machine("one"))->state(), CellState::kStarting);
+  ASSERT_TRUE(town.run_until([&] { return (*town.host->machine("one"))->state() == CellState::kRunning; }));
+  EXPECT_THAT(refusal(town.host->remove("one")), HasSubstr("stop it first"));
+  EXPECT_THAT(refusal(town.host->start("one")), HasSubstr("running already"));
+  ASSERT_EQ(refusal(town.host->stop("one", Host::Stop::kOrderly)), "accepted");
+  ASSERT_TRUE(town.run_until([&] { return (*town.host->machine("one"))->state() == CellState::kStopped; }));
+  EXPECT_EQ(town.host->last_end("one"), "it was told to");
+  ASSERT_EQ(refusal(town.host->start("one")), "accepted");
+  ASSERT_TRUE(town.run_until([&] { return (*town.host->machine("one"))->state() == CellState::kRunning; }));
+  ASSERT_EQ(refusal(town.host->stop("one", Host::Stop::kNow)), "accepted");
+  ASSERT_TRUE(town.run_until([&] { return (*town.host->machine("one"))->state() == CellState::kStopped; }));
+  ASSERT_EQ(refusal(town.host->remove("one")), "accepted");
+  EXPECT_THAT(refusal(town.host->start("one")), HasSubstr("there is no machine 'one'"));
+  EXPECT_EQ(town.free(), town.host->governor().ledger().pool());
+}
+
+TEST(Host, RefusesWhatCannotBe) {
+  Town town(kPool);
+  ASSERT_EQ(refusal(town.launch("one")), "accepted");
+  EXPECT_THAT(refusal(town.launch("one")), HasSubstr("there is a machine 'one' already"));
+  EXPECT_THAT(refusal(town.launch("two", {{"min", "600MiB"}})), HasSubstr("600"));
+  EXPECT_THAT(refusal(town.launch("two", {{"shares", "0"}})), HasSubstr("'0'"));
+  EXPECT_THAT(refusal(town.launch("two", {{"shares", "99999999999999999999"}})),
+              HasSubstr("99999999999999999999"));
+  EXPECT_THAT(refusal(town.launch("two", {{"memory", "99999999999TiB"}})), HasSubstr("99999999999TiB"));
+  EXPECT_THAT(refusal(town.launch("two", {{"limit", "8MiB"}, {"min", "16MiB"}})), HasSubstr("two"));
+  EXPECT_THAT(refusal(town.launch("two", {{"colour", "red"}})), HasSubstr("'colour' is not known"));
+  EXPECT_THAT(refusal(town.launch("../two")), HasSubstr("'../two'"));
+  EXPECT_THAT(refusal(town.host->stop("three", Host::Stop::kNow)), HasSubstr("there is no machine 'three'"));
+}
+
+TEST(Host, ARefusedLaunchLeavesNothingAndNamesTheShortfall) {
+  Town town(kPool);
+  ASSERT_EQ(refusal(town.launch("one", {{"memory", "700MiB"}, {"min", "700MiB"}})), "accepted");
+  const std::string reason = refusal(town.launch("two", {{"memory", "700MiB"}, {"min", "700MiB"}}));
+  EXPECT_THAT(reason, HasSubstr("'two' cannot start"));
+  EXPECT_THAT(reason, HasSubstr("lacking"));
+  EXPECT_EQ(town.host->machines().size(), 1u);
+  town.cells->refuse = true;
+  EXPECT_THAT(refusal(town.launch("three")), HasSubstr("no process"));
+  EXPECT_EQ(town.host->machines().size(), 1u);
+  town.restart();
+  EXPECT_EQ(town.host->machines().size(), 1u);
+}
+
+TEST(Host, ADryRunStartsNothing) {
+  Town town(kPool);
+  const auto verdict = town.host->try_launch(*Town::order("one", {{"min", "256MiB"}}));
+  ASSERT_TRUE(verdict.ok());
+  EXPECT_TRUE(verdict->admitted);
+  const auto too_much = town.host->try_launch(*Town::order("two", {{"memory", "2GiB"}, {"min", "2GiB"}}));
+  ASSERT_TRUE(too_much.ok());
+  EXPECT_FALSE(too_much->admitted);
+  EXPECT_GE(too_much->memory_shortfall.raw, kGiB);
+  EXPECT_TRUE(town.host->machines().empty());
+}
+
+TEST(Host, AKilledCellGivesBackAllThatItHeld) {
+  Town town(kPool);
+  start_with(town, "one", 50'000);
+  EXPECT_EQ(town.held("one"), Pages{50'000});
+  town.cell("one").die();
+  ASSERT_TRUE(town.run_until([&] { return town.free() == town.host->governor().ledger().pool(); }, 1000));
+  EXPECT_THAT(town.host->last_end("one"), HasSubstr("killed by signal 9"));
+}
+
+TEST(Host, CellsOutliveTheDaemonAndKeepWhatTheyHold) {
+  Town town(kPool);
+  start_with(town, "one", 50'000, {{"shares", "high"}});
+  start_with(town, "two", 30'000);
+  town.restart();
+  // Counted before anybody has registered again.
+  EXPECT_EQ(town.held("one"), Pages{50'000});
+  EXPECT_EQ((*town.host->machine("one"))->state(), CellState::kAway);
+  ASSERT_TRUE(town.run_until([&] { return town.cell("one").welcome() && town.cell("two").welcome(); }));
+  EXPECT_EQ(town.held("one"), Pages{50'000});
+  EXPECT_EQ(town.held("two"), Pages{30'000});
+  EXPECT_EQ(policy::memory::format_shares((*town.host->machine("one"))->order().terms.policy.shares), "high");
+  town.cell("two").die();
+  ASSERT_TRUE(town.run_until([&] { return town.held("two") == Pages{}; }, 1000));
+}
+
+TEST(Host, ACellThatDiedWhileTheDaemonWasAwayHoldsNothing) {
+  Town town(kPool);
+  start_with(town, "one", 50'000);
+  town.host.reset();
+  town.cell("one").die();
+  town.restart();
+  EXPECT_EQ(town.free(), town.host->governor().ledger().pool());
+  EXPECT_EQ((*town.host->machine("one"))->state(), CellState::kStopped);
+}
+
+TEST(Host, IdleMemoryMovesToWhoUsesIt) {
+  Town town(kPool);
+  start_with(town, "idle", 131'072);
+  start_with(town, "busy", 90'000);
+  for (int i = 0; i < 8; ++i) {
+    town.cell("idle").report(2);
+    town.cell("busy").report(98);
+    town.run_for(std::chrono::milliseconds(2));
+  }
+  ASSERT_TRUE(town.run_until([&] {
+    town.cell("busy").want(2000);
+    return town.held("busy") > Pages{130'000};
+  }));
+  EXPECT_LT(town.held("idle"), Pages{131'072});
+  EXPECT_EQ(town.cell("idle").below_min(), 0u);
+  town.host->check_invariants();
+}
+
+TEST(Host, AReservedMinimumIsNeverTaken) {
+  Town town(kPool);
+  start_with(town, "reserved", 100'000, {{"min", "390MiB"}});
+  start_with(town, "busy", 100'000);
+  for (int i = 0; i < 300; ++i) {
+    town.cell("reserved").report(1);
+    town.cell("busy").report(100);
+    town.cell("busy").want(4000);
+    town.run_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_GE(town.held("reserved").raw, 390 * kMiB / kPageSize);
+  EXPECT_EQ(town.cell("reserved").below_min(), 0u);
+}
+
+TEST(Host, ACellThatAsksForMoreThanItsPartIsToldToMakeRoomItself) {
+  Town town(kPool);
+  start_with(town, "one", 100'000);
+  start_with(town, "two", 131'072);
+  const Pages free = town.free();
+  for (int i = 0; i < 200; ++i) {
+    town.cell("two").want(5000);
+    town.run_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_LE(town.held("two"), Pages{131'072});
+  EXPECT_LE(town.free(), free);
+  town.host->check_invariants();
+}
+
+TEST(Host, ALyingCellIsBoundedAndReported) {
+  Town town(kPool);
+  start_with(town, "honest", 20'000);
+  town.cells->manner = Manner::kLying;
+  start_with(town, "liar", 20'000);
+  town.cell("liar").report(50);
+  town.cell("liar").say(cell::control::Back{0, 1'000'000});
+  town.cell("liar").say(cell::control::Want{~u64{0}, 1, 0});
+  town.run_for(std::chrono::milliseconds(20));
+  const Member* member = town.host->governor().find(**town.host->machine("liar"));
+  ASSERT_NE(member, nullptr);
+  EXPECT_GE(member->lies, 3u);
+  EXPECT_LE(town.held("liar"), Pages{131'072});
+  EXPECT_GE(town.held("honest"), Pages{20'000});
+  town.host->check_invariants();
+  bool loud = false;
+  for (const Event& event : town.host->events().since(0))
+    loud |= event.kind == "lied" && event.level == LogLevel::kError;
+  EXPECT_TRUE(loud);
+  // It claims twice its size when it comes back; the books know better.
+  town.restart();
+  ASSERT_TRUE(town.run_until([&] { return town.cell("liar").welcome(); }));
+  EXPECT_LE(town.held("liar"), Pages{131'072});
+}
+
+TEST(Host, ACellThatTalksNonsenseIsCutOffAndMayComeBack) {
+  Town town(kPool);
+  start_with(town, "one", 1000);
+  town.cell("one").say(cell::control::Grant{5});  // which only the daemon may say
+  ASSERT_TRUE(town.run_until([&] { return !town.cell("one").welcome(); }));
+  ASSERT_TRUE(town.run_until([&] { return town.cell("one").welcome(); }));
+  EXPECT_EQ(town.held("one"), Pages{1000});
+}
+
+TEST(Host, TermsChangeWhileItRuns) {
+  Town town(kPool);
+  start_with(town, "one", 1000);
+  EXPECT_EQ(refusal(town.host->change("one", {{"shares", "high"}, {"min", "64MiB"}})), "accepted");
+  EXPECT_THAT(refusal(town.host->change("one", {{"min", "2GiB"}})), HasSubstr("2"));
+  EXPECT_THAT(refusal(town.host->change("one", {{"cpus", "2"}})), HasSubstr("cannot be changed"));
+  town.restart();
+  const auto& words = (*town.host->machine("one"))->order().words;
+  EXPECT_EQ(std::count_if(words.begin(), words.end(),
+                          [](const Word& w) { return w.key == "min" && w.text == "64MiB"; }),
+            1);
+}
+
+TEST(Host, ThePoolIsNotMadeSmallerThanTheMinimums) {
+  Town town(kPool);
+  start_with(town, "one", 1000, {{"min", "400MiB"}});
+  EXPECT_THAT(refusal(town.host->change_settings({{"pool", "256MiB"}})), HasSubstr("bytes more"));
+  EXPECT_THAT(refusal(town.host->change_settings({{"pool", "900TiB"}})),
+              HasSubstr("larger than the machine's memory"));
+  EXPECT_THAT(refusal(town.host->change_settings({{"idle-tax", "1"}})), HasSubstr("'1'"));
+  EXPECT_EQ(refusal(town.host->change_settings({{"pool", "700MiB"}, {"idle-tax", "50%"}})), "accepted");
+  EXPECT_EQ(bytes_of(town.host->governor().ledger().pool()), Bytes{700 * kMiB});
+  town.restart();
+  EXPECT_EQ(bytes_of(town.host->governor().ledger().pool()), Bytes{700 * kMiB});
+}
+
+TEST(Host, ExplainsWhyAMachineHasWhatItHas) {
+  Town town(kPool);
+  start_with(town, "one", 1000);
+  const auto text = town.host->explain("one");
+  ASSERT_TRUE(text.ok());
+  EXPECT_THAT(*text, HasSubstr("standard error"));
+  EXPECT_THAT(*text, HasSubstr("one"));
+}
+
+}  // namespace
+}  // namespace cloister::host

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/os/event_loop.h"
+#include "base/os/process.h"
+#include "base/os/program.h"
+#include "base/os/unix_socket.h"
+#include "cell/control.h"
+#include "host/host.h"
+
+// Cells in the test's own process, behind real sockets: they speak the control channel and hold nothing but
+// numbers.
+namespace cloister::host::testing {
+
+using cell::control::Message;
+
+enum class Manner { kHonest, kSilent, kLying };
+
+class FakeCell {
+ public:
+  FakeCell(os::EventLoop& loop, std::string path, u64 size, u64 min, Manner manner)
+      : loop_(loop), path_(std::move(path)), size_(size), min_(min), manner_(manner) {
+    auto ends = os::UnixStream::pair(os::SocketKind::kStream);
+    CHECK(ends.ok());
+    alive_ = std::move(ends->first);
+    ended_ = std::move(ends->second);
+    static u64 count = 0;
+    id_ = {os::own_process(), ++count};
+    connect();
+  }
+  ~FakeCell() { die(); }
+
+  void die() {
+    loop_.cancel(retry_);
+    hang_up();
+    alive_ = os::UnixStream();
+    dead_ = true;
+  }
+
+  void connect() {
+    if (dead_ || connected_) return;
+    auto stream = os::UnixStream::connect(path_, os::SocketKind::kPackets);
+    if (!stream.ok()) return try_again();
+    stream_ = stream.take();
+    connected_ = true;
+    CHECK(loop_.watch(stream_.fd().get(), os::Ready::kRead, [this](os::Ready) { read(); }).ok());
+    cell::control::Hello hello;
+    hello.configured_pages = size_;
+    hello.held_pages = manner_ == Manner::kLying && ever_ ? size_ * 2 : held_;
+    say(hello);
+  }
+
+  void say(const Message& message) {
+    if (connected_) (void)stream_.write(cell::control::encode(message));
+  }
+  void want(u64 pages) { say(cell::control::Want{pages, 1, 0}); }
+  void give_back(u64 pages) {
+    held_ -= pages;
+    say(cell::control::Back{0, pages});
+  }
+  // Its guest touched `touched` of 100 pages, in a period that ends now.
+  void report(u32 touched) {
+    cell::control::Report report;
+    report.sequence = ++reports_;
+    report.period = reports_;
+    report.used_pages = manner_ == Manner::kLying ? ~u64{0} / 2 : held_;
+    report.last_sampled = report.sampled = 100;
+    report.last_touched = report.touched = touched;
+    say(report);
+  }
+
+  u64 held() const { return held_; }
+  u64 size() const { return size_; }
+  bool dead() const { return dead_; }
+  bool welcome() const { return connected_ && welcome_; }
+  bool still() const { return still_; }
+  Manner manner() const { return manner_; }
+  os::ProcessId id() const { return id_; }
+  const os::Fd& ended() const { return ended_.fd(); }
+  u64 below_min() const { return below_min_; }  // orders that would have taken what is reserved
+
+ private:
+  void read() {
+    std::array<std::byte, cell::control::kMostBytes> bytes;
+    while (connected_) {
+      auto count = stream_.receive(bytes);
+      if (!count.ok() && os::would_block(count.failure())) return;
+      if (!count.ok() || count->bytes == 0) {
+        hang_up();
+        return try_again();
+      }
+      const auto message = cell::control::decode(std::span(bytes).first(count->bytes));
+      CHECK(message.has_value());
+      hear(*message);
+    }
+  }
+  void hear(const Message& message) {
+    using namespace cell::control;
+    if (std::holds_alternative<Welcome>(message)) ever_ = welcome_ = true;
+    if (const auto* grant = std::get_if<Grant>(&message)) held_ += grant->pages;
+    if (const auto* still = std::get_if<Still>(&message)) still_ = still->on != 0;
+    if (const auto* power = std::get_if<Power>(&message);
+        power != nullptr && power->what == PowerOrder::kStop) {
+      Ended ended;
+      set_text(ended.reason, "it was told to");
+      say(ended);
+      die();
+    }
+    if (const auto* reclaim = std::get_if<Reclaim>(&message)) obey(*reclaim);
+  }
+  void obey(const cell::control::Reclaim& order) {
+    if (manner_ == Manner::kSilent) return;
+    cell::control::Done done;
+    done.order = order.order;
+    if (order.keep == 0) {
+      if (order.least_pages < min_) ++below_min_;
+      const u64 pages = std::min(order.pages, held_ - std::min(held_, order.least_pages));
+      held_ -= pages;
+      done.by_way[0] = pages;
+      say(cell::control::Back{order.order, manner_ == Manner::kLying ? pages + size_ * 3 : pages});
+      if (manner_ == Manner::kLying) held_ += pages;
+    }
+    say(done);
+  }
+  void hang_up() {
+    if (connected_) loop_.forget(stream_.fd().get());
+    stream_ = os::UnixStream();
+    connected_ = welcome_ = false;
+  }
+  // As the real one: before its first welcome it gives up.
+  void try_again() {
+    if (!ever_) return die();
+    retry_ = loop_.after(std::chrono::milliseconds(3), [this] { connect(); });
+  }
+
+  os::EventLoop& loop_;
+  const std::string path_;
+  const u64 size_, min_;
+  const Manner manner_;
+  os::ProcessId id_;
+  os::UnixStream alive_, ended_, stream_;
+  os::EventLoop::TimerId retry_ = 0;
+  bool connected_ = false, welcome_ = false, ever_ = false, dead_ = false, still_ = false;
+  u64 held_ = 0, reports_ = 0, below_min_ = 0;
+};
+
+class FakeProcess final : public CellProcess {
+ public:
+  explicit FakeProcess(std::shared_ptr<FakeCell> cell)
+      : cell_(std::move(cell)), fd_(cell_->ended().duplicate()) {}
+  os::ProcessId id() const override { return cell_->id(); }
+  const os::Fd& fd() const override { return fd_; }
+  void kill() override { cell_->die(); }
+  os::ProcessEnd end() override { return {os::ProcessEnd::How::kSignal, 9}; }
+  std::optional<os::ProcessMemory> memory() const override {
+    return os::ProcessMemory{Bytes{4 * kMiB}, Bytes{kMiB}, bytes_of(Pages{cell_->held()}), Bytes{64 * kKiB}};
+  }
+
+ private:
+  std::shared_ptr<FakeCell> cell_;
+  os::Fd fd_;
+};
+
+// They outlive the daemon, as cells do.
+class FakeCells final : public CellStarter {
+ public:
+  FakeCells(os::EventLoop& loop, const Records& records) : loop_(loop), records_(records) {}
+
+  Result<std::unique_ptr<CellProcess>> start(const MachineOrder& order, Bytes) override {
+    if (refuse) return error("no process can be made");
+    auto cell = std::make_shared<FakeCell>(loop_, records_.control_path(order.name), order.size().raw,
+                                           order.terms.policy.min.raw, manner);
+    cells[order.name] = cell;
+    return std::unique_ptr<CellProcess>(new FakeProcess(cell));
+  }
+  Result<std::unique_ptr<CellProcess>> find(os::ProcessId id) override {
+    for (const auto& [name, cell] : cells) {
+      if (cell->id() == id && !cell->dead()) return std::unique_ptr<CellProcess>(new FakeProcess(cell));
+    }
+    return error("process {} has ended", id.number);
+  }
+  std::string last_words(const std::string&) override { return ""; }
+
+  std::map<std::string, std::shared_ptr<FakeCell>> cells;
+  Manner manner = Manner::kHonest;  // of the next one
+  bool refuse = false;
+
+ private:
+  os::EventLoop& loop_;
+  const Records& records_;
+};
+
+// A daemon over fake cells in a folder of its own.
+class Town {
+ public:
+  explicit Town(Bytes pool) {
+    char name[] = "/tmp/cloister-town-XXXXXX";
+    folder_ = ::mkdtemp(name);
+    settings.pool = pool;
+    settings.swap = Bytes{64 * kGiB};
+    settings.cell_overhead = Bytes{8 * kMiB};
+    settings.state_folder = folder_ + "/state";
+    settings.runtime_folder = folder_ + "/run";
+    loop = os::EventLoop::create().take();
+    records = std::make_unique<Records>(Records::open(settings.state_folder, settings.runtime_folder).take());
+    cells = std::make_unique<FakeCells>(*loop, *records);
+    restart();
+  }
+  ~Town() {
+    host.reset();
+    cells.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  // The daemon is gone from one moment to the next, and another comes.
+  void restart() {
+    host.reset();
+    host = std::make_unique<Host>(*loop, settings, *records, *cells);
+    const auto recovered = host->recover();
+    CHECK(recovered.ok());
+  }
+  void run_for(std::chrono::milliseconds time) {
+    loop->after(time, [this] { loop->stop(); });
+    loop->run();
+  }
+  template <typename Condition>
+  bool run_until(Condition condition, int milliseconds = 10'000) {
+    for (int i = 0; i < milliseconds && !condition(); ++i) run_for(std::chrono::milliseconds(1));
+    return condition();
+  }
+
+  static Result<MachineOrder> order(const std::string& name, std::vector<Word> words = {}) {
+    words.push_back({"kernel", "Image"});
+    return MachineOrder::read(name, std::move(words));
+  }
+  Result<void> launch(const std::string& name, std::vector<Word> words = {}) {
+    auto made = order(name, std::move(words));
+    if (!made.ok()) return made.failure();
+    return host->launch(made.take());
+  }
+  FakeCell& cell(const std::string& name) { return *cells->cells.at(name); }
+  Pages held(const std::string& name) const {
+    const Member* member = host->governor().find(**host->machine(name));
+    return member == nullptr ? Pages{} : host->governor().ledger().account(member->account).held;
+  }
+  Pages free() const { return host->governor().ledger().free(); }
+
+  Settings settings;
+  std::unique_ptr<os::EventLoop> loop;
+  std::unique_ptr<Records> records;
+  std::unique_ptr<FakeCells> cells;
+  std::unique_ptr<Host> host;
+
+ private:
+  std::string folder_;
+};
+
+}  // namespace cloister::host::testing

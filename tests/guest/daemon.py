@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A daemon of its own for a test: its API, its command line, and the consoles of its machines."""
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "bench"))
+import harness  # noqa: E402
+
+BIN = harness.BUILD / "bin"
+
+
+class Fault(Exception):
+    """The daemon refused: (status, fault_message)."""
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Console:
+    """One connection to a machine's console, read line by line."""
+
+    def __init__(self, path):
+        self.text = ""
+        self._changed = threading.Condition()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(path)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while True:
+            try:
+                data = self.socket.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                return
+            with self._changed:
+                self.text += data.decode(errors="replace").replace("\r", "")
+                self._changed.notify_all()
+
+    def expect(self, pattern, timeout=120, after=0):
+        expression = re.compile(pattern, re.MULTILINE)
+        limit = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                match = expression.search(self.text, after)
+                if match:
+                    return match
+                left = limit - time.monotonic()
+                if left <= 0:
+                    raise harness.GuestFailed(f"waited {timeout} s for {pattern!r}; the console ends:\n{self.text[-3000:]}")
+                self._changed.wait(min(left, 0.5))
+
+    def send(self, text):
+        self.socket.sendall(text.encode())
+
+    def shell(self, command, timeout=60):
+        start = len(self.text)
+        self.send(f"{command}; echo mark''er $?\n")
+        match = self.expect(r"^marker (\d+)$", timeout, start)
+        return self.text[start:match.start()], int(match.group(1))
+
+    def close(self):
+        self.socket.close()
+
+
+class Daemon:
+    """cloisterd on folders of its own. restart() is a SIGKILL and a new one; end() takes the machines along."""
+
+    def __init__(self, pool="1GiB", **settings):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cl-", dir="/tmp"))
+        # Cells may run as another user: they must be able to pass.
+        self.folder.chmod(0o755)
+        self.settings = {"pool": pool, "state-folder": self.folder / "s", "runtime-folder": self.folder / "r", **settings}
+        self.socket = str(self.folder / "r/api")
+        self.log = open(self.folder / "daemon.log", "ab")
+        self.process = None
+        self.start()
+
+    def start(self):
+        flags = [f"--{key.replace('_', '-')}={value}" for key, value in self.settings.items()]
+        self.process = subprocess.Popen([BIN / "cloisterd", *flags], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        limit = time.monotonic() + 30
+        while True:
+            try:
+                return self.get("host")
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > limit:
+                    raise RuntimeError(f"cloisterd did not start: {self.said()}") from None
+                time.sleep(0.02)
+
+    def said(self):
+        return (self.folder / "daemon.log").read_text(errors="replace")[-3000:]
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def restart(self):
+        self.kill()
+        self.start()
+
+    def end(self):
+        if self.process.poll() is not None:
+            self.start()
+        for machine in self.get("machines"):
+            if "process" in machine:
+                os.kill(machine["process"], signal.SIGKILL)
+        self.process.terminate()
+        self.process.wait(20)
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def call(self, method, path, body=None, timeout=120):
+        connection = UnixConnection(self.socket, timeout)
+        try:
+            connection.request(method, path if path.startswith("/") else f"/api/v1/{path}",
+                               None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            if answer.status >= 400:
+                raise Fault(answer.status, json.loads(text)["fault_message"])
+            return json.loads(text) if answer.headers.get("Content-Type") == "application/json" and text else text
+        finally:
+            connection.close()
+
+    def get(self, path):
+        return self.call("GET", path)
+
+    def launch(self, name, image, append="", **options):
+        options = {key.replace("_", "-"): value for key, value in options.items()}
+        options.setdefault("memory", "256MiB")
+        body = {"kernel": str(image / "Image"), "append": f"console=ttyS0 quiet {append}", **options}
+        body.setdefault("initrd", str(image / "initrd"))
+        return self.call("PUT", f"machines/{name}", body)
+
+    def state(self, name, state):
+        return self.call("PUT", f"machines/{name}/state", {"state": state})
+
+    def memory(self, name):
+        return self.get(f"machines/{name}")["memory"]
+
+    def console(self, name):
+        return Console(self.get(f"machines/{name}")["console"])
+
+    def shell_of(self, name, timeout=240):
+        """A console whose shell is up, without echo and prompt."""
+        limit = time.monotonic() + timeout
+        while harness.SHELL_IS_UP not in self.get(f"machines/{name}/log"):
+            if time.monotonic() > limit:
+                raise harness.GuestFailed(f"{name} does not boot: {self.get(f'machines/{name}/log')[-2000:]}")
+            time.sleep(0.3)
+        console = self.console(name)
+        console.send("\n")
+        console.expect("# ", 60)
+        console.send("stty -echo; PS1=\n")
+        console.shell("true")
+        return console
+
+    def cli(self, *words, timeout=120):
+        done = subprocess.run([BIN / "cloister", "--socket", self.socket, *map(str, words)], capture_output=True, text=True,
+                              timeout=timeout)
+        return done.returncode, done.stdout, done.stderr
+
+
+def guest_memory(pid):
+    """What the host's kernel counts as the guest's: resident pages of memory files (bytes), and all the rest."""
+    guest = other = 0
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        words = line.split()
+        if words[0] == "RssShmem:":
+            guest += int(words[1]) * 1024
+        elif words[0] in ("RssAnon:", "RssFile:", "VmPTE:"):
+            other += int(words[1]) * 1024
+    return guest, other
