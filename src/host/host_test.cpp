@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "host/testing_cells.h"
+#include "host/testing_town.h"
 
 namespace cloister::host {
 namespace {

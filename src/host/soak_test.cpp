@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "base/random.h"
-#include "host/testing_cells.h"
+#include "host/testing_town.h"
 
 namespace cloister::host {
 namespace {
