@@ -106,6 +106,8 @@ json view_of(const Host& host) {
             {"held", bytes(ledger.held())},
             {"overhead", bytes(ledger.overhead())},
             {"debt", bytes(ledger.debt())},
+            {"vaults", bytes(governor.vault_frames())},
+            {"shared", bytes(host.sharing().references())},
             {"goal", bytes(governor.goal())},
             {"high", bytes(governor.thresholds().high)},
             {"soft", bytes(governor.thresholds().soft)},

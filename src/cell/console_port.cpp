@@ -40,12 +40,6 @@ void ConsoleLog::write(std::span<const std::byte> bytes) {
   if (files_[current_].write_at(size_, bytes).ok()) size_ += bytes.size();
 }
 
-ConsolePort::~ConsolePort() {
-  if (loop_ == nullptr) return;
-  loop_->forget(listener_.get());
-  for (const auto& [id, client] : clients_) loop_->forget(id);
-}
-
 Result<void> ConsolePort::serve(os::EventLoop& loop, os::Fd listener,
                                 std::function<std::size_t(std::span<const std::byte>)> type) {
   TRY(log_.begin());
@@ -86,7 +80,12 @@ void ConsolePort::show() {
   for (const int id : ids) push(id);
 }
 
-void ConsolePort::finish() { show(); }
+void ConsolePort::finish() {
+  show();
+  loop_->forget(listener_.get());
+  for (const auto& [id, client] : clients_) loop_->forget(id);
+  clients_.clear();
+}
 
 void ConsolePort::accept() {
   auto stream = os::UnixListener::accept_from(listener_);

@@ -43,13 +43,12 @@ class ConsolePort final : public device::ConsoleSink {
   static constexpr std::size_t kMostWaiting = 256 * kKiB;  // of output, for all; more is dropped
 
   explicit ConsolePort(ConsoleLog log) : log_(std::move(log)) {}
-  ~ConsolePort() override;
 
   // `listener`: a listening socket. `type` takes what was typed and returns how much of it found room.
   Result<void> serve(os::EventLoop& loop, os::Fd listener,
                      std::function<std::size_t(std::span<const std::byte>)> type);
   void write(std::span<const std::byte> bytes) override;
-  // What was printed and not shown yet, when the loop runs no more.
+  // The end, when the loop runs no more: shows what was printed last, and parts from the loop and everybody.
   void finish();
 
  private:

@@ -40,7 +40,9 @@ struct Hello {
   u32 version = kVersion;
   u32 paused = 0;
   u64 configured_pages = 0;
-  u64 held_pages = 0;  // the allowance that it believes to have
+  u64 held_pages = 0;    // the allowance that it believes to have
+  u64 has_vault = 0;     // 1: it has an earlier daemon's, and takes no other
+  u64 shared_pages = 0;  // pages that are frames of that one
 };
 
 // It needs frames beyond its allowance. Said again when more is needed; `pages` replaces what was asked

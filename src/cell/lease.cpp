@@ -54,14 +54,27 @@ Pages Lease::try_take(Pages most) {
 Pages Lease::take(Pages most) {
   for (;;) {
     const Pages taken = try_take(most);
-    if (taken != Pages{}) return taken;
-    MutexLock lock(mutex_);
-    if (closed_) return {};
-    if (spare_ != Pages{}) continue;
-    ++waiting_;
-    changed_.wait(mutex_);
-    --waiting_;
+    if (taken != Pages{} || !begin_waiting()) return taken;
+    news_();  // that somebody waits
+    wait();
   }
+}
+
+// False: there is nothing to wait for any more.
+bool Lease::begin_waiting() {
+  MutexLock lock(mutex_);
+  if (closed_) return false;
+  ++waiting_;
+  wanted_ = std::max(wanted_, batch_);
+  return ask_ = true;
+}
+
+// For a frame, or for the moment to ask anew.
+void Lease::wait() {
+  MutexLock lock(mutex_);
+  for (const u64 before = refusals_; spare_ == Pages{} && !closed_ && refusals_ == before;)
+    changed_.wait(mutex_);
+  --waiting_;
 }
 
 void Lease::give_back(Pages frames) {
@@ -116,6 +129,7 @@ void Lease::refused() {
     MutexLock lock(mutex_);
     wanted_ = {};
     batch_ = kSmallestBatch;
+    ++refusals_;
   }
   changed_.notify_all();
 }

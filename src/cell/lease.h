@@ -59,6 +59,8 @@ class Lease final : public memory::FrameSource {
 
   Pages take_spare(Pages most) REQUIRES(mutex_);
   void pay() REQUIRES(mutex_);
+  bool begin_waiting();
+  void wait();
   bool ask_ahead() REQUIRES(mutex_);
 
   const std::function<void()> news_;
@@ -71,6 +73,7 @@ class Lease final : public memory::FrameSource {
   Pages wanted_ GUARDED_BY(mutex_);    // asked for and not granted yet
   bool ask_ GUARDED_BY(mutex_) = false;
   u32 waiting_ GUARDED_BY(mutex_) = 0;
+  u64 refusals_ GUARDED_BY(mutex_) = 0;
   Pages batch_ GUARDED_BY(mutex_) = kSmallestBatch;
   Nanos granted_at_ GUARDED_BY(mutex_);
   bool closed_ GUARDED_BY(mutex_) = false;

@@ -7,19 +7,28 @@
 // this cell grants any. Where the daemon is gone before its welcome, the cell ends, for nobody would ever
 // know of it; where it goes later, the cell keeps its allowance, makes room in it when its guest wants
 // more, and looks for the next daemon.
+//
+// The channel has a thread and a loop of its own. The machine's loop may wait for a frame (a packet of the
+// network comes in), and the frame's coming is told on the channel.
 #include "cell/managed_cell.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 
 #include "base/log.h"
+#include "base/os/event_loop.h"
 #include "base/os/file.h"
 #include "base/os/signals.h"
+#include "base/os/thread.h"
 #include "cell/console_port.h"
 #include "cell/control_link.h"
+#include "cell/housekeeper.h"
 #include "cell/lease.h"
 #include "cell/sandbox.h"
+#include "cell/sharer.h"
 #include "machine/machine.h"
+#include "memory/swap_file.h"
 
 namespace cloister::cell {
 namespace {
@@ -30,14 +39,21 @@ using machine::Machine;
 
 constexpr int kConsoleListener = 3;
 constexpr int kConsoleLog = 4;
+constexpr int kSwapFile = 6;
 constexpr auto kReportEvery = std::chrono::seconds(1);
 
 class ManagedCell final : private ControlLink::Listener {
  public:
-  explicit ManagedCell(Machine& machine, u64 pages) : machine_(machine), pages_(pages) {}
+  explicit ManagedCell(Machine& machine)
+      : machine_(machine),
+        housekeeper_(
+            machine.memory(), lease_, [this](const control::Done& done) { tell_end_of(done); },
+            [this] { return run_time(); }),
+        sharer_(machine.memory(), housekeeper_, [this](const Message& message) { tell(message); }) {}
+
+  ~ManagedCell() override { stop_talking(); }
 
   Result<void> begin(const RunRequest& request);
-  memory::FrameSource& frames() { return lease_; }
   // After the machine's end.
   void end(ExitStatus status, const std::string& reason);
 
@@ -47,51 +63,107 @@ class ManagedCell final : private ControlLink::Listener {
   void on_alone(bool ever) override;
 
   void on_power(control::PowerOrder what);
+  void stop_talking();
   void speak();
   void report();
+  void count_memory(control::Report& report) const;
   void news();
+  void tell(const Message& message);
+  void tell_end_of(const control::Done& done);
+  Nanos run_time() const;
+  u64 pages() const { return machine_.memory().size().raw >> kPageShift; }
 
   Machine& machine_;
-  const u64 pages_;
+  std::unique_ptr<os::EventLoop> loop_;  // outlives whoever posts
   Lease lease_{[this] { news(); }};
+  std::unique_ptr<memory::SwapFile> swap_;
+  Housekeeper housekeeper_;
+  Sharer sharer_;
   std::atomic<bool> posted_{false};
-  std::unique_ptr<ControlLink> link_;
+  std::unique_ptr<ControlLink> link_;  // the loop's
+  os::Thread talk_;
   bool paused_ = false;
   bool still_ = false;
   u64 reports_ = 0;
 };
 
 Result<void> ManagedCell::begin(const RunRequest& request) {
+  loop_ = TRY(os::EventLoop::create());
+  machine_.memory().set_frame_source(lease_);
+  if (request.swap != Bytes{}) {
+    auto file = TRY(os::File::adopt(os::Fd(kSwapFile), "swap file"));
+    swap_ = TRY(memory::SwapFile::adopt(std::move(file), request.swap));
+    machine_.memory().set_swap(*swap_);
+  }
+  TRY(housekeeper_.start());
   ControlLink::Listener& self = *this;
-  link_ = TRY(ControlLink::connect(machine_.loop(), request.control, self));
-  machine_.loop().after(kReportEvery, [this] { report(); });
+  link_ = TRY(ControlLink::connect(*loop_, request.control, self));
+  loop_->after(kReportEvery, [this] { report(); });
+  talk_ = TRY(os::Thread::start("control", [this] { loop_->run(); }));
   return {};
+}
+
+void ManagedCell::stop_talking() {
+  if (!talk_.running()) return;
+  loop_->stop();
+  talk_.join();
 }
 
 control::Hello ManagedCell::greeting() {
   control::Hello hello;
   hello.paused = paused_ ? 1 : 0;
-  hello.configured_pages = pages_;
+  hello.configured_pages = pages();
   hello.held_pages = lease_.held_for_greeting().raw;
+  hello.has_vault = sharer_.has_vault() ? 1 : 0;
+  hello.shared_pages =
+      machine_.memory().usage().in_state[static_cast<std::size_t>(memory::PageState::kShared)].raw;
   return hello;
 }
 
 // Any thread; once for many.
 void ManagedCell::news() {
-  if (!posted_.exchange(true)) machine_.loop().post([this] { speak(); });
+  if (!posted_.exchange(true)) loop_->post([this] { speak(); });
 }
 
 void ManagedCell::speak() {
   posted_ = false;
-  if (!link_->welcome()) return;
+  // Without a daemon there is nobody to ask: what is wanted must be found in what there is.
+  if (!link_->welcome()) return lease_.waiting() ? housekeeper_.make_room() : void();
   const Lease::News news = lease_.take_news();
   if (news.returned != Pages{}) link_->send(control::Back{0, news.returned.raw});
   if (news.ask) link_->send(control::Want{news.wanted.raw, news.waiting ? 1u : 0u, 0});
 }
 
-void ManagedCell::on_order(const Message& order, os::Fd) {
+// Any thread.
+void ManagedCell::tell(const Message& message) {
+  loop_->post([this, message] { link_->send(message); });
+}
+
+// What came back by the order first, then its end.
+void ManagedCell::tell_end_of(const control::Done& done) {
+  loop_->post([this, done] {
+    speak();
+    link_->send(done);
+  });
+}
+
+Nanos ManagedCell::run_time() const {
+  Nanos sum;
+  for (const auto& hart : machine_.statistics().harts) sum += hart.running;
+  return sum;
+}
+
+void ManagedCell::on_order(const Message& order, os::Fd passed) {
   if (std::holds_alternative<control::Welcome>(order)) return speak();
   if (const auto* grant = std::get_if<control::Grant>(&order)) return lease_.granted(Pages{grant->pages});
+  if (const auto* reclaim = std::get_if<control::Reclaim>(&order)) return housekeeper_.order(*reclaim);
+  if (const auto* settings = std::get_if<control::Settings>(&order)) return housekeeper_.sample_as(*settings);
+  if (const auto* vault = std::get_if<control::VaultIs>(&order)) {
+    return sharer_.use(std::move(passed), Pages{vault->frames});
+  }
+  if (const auto* hash = std::get_if<control::HashPages>(&order)) return sharer_.hash(*hash);
+  if (const auto* read = std::get_if<control::ReadPage>(&order)) return sharer_.read(*read);
+  if (const auto* share = std::get_if<control::Share>(&order)) return sharer_.share(*share);
   if (const auto* power = std::get_if<control::Power>(&order)) return on_power(power->what);
   if (const auto* still = std::get_if<control::Still>(&order)) {
     still_ = still->on != 0;
@@ -110,30 +182,53 @@ void ManagedCell::on_power(control::PowerOrder what) {
 }
 
 void ManagedCell::on_alone(bool ever) {
-  if (ever) return;
+  if (ever) return lease_.waiting() ? housekeeper_.make_room() : void();
   log(LogLevel::kError, "the daemon ended before it greeted this cell");
   lease_.close();
   machine_.request_stop();
 }
 
 void ManagedCell::report() {
-  const machine::Statistics statistics = machine_.statistics();
-  const Lease::Figures figures = lease_.figures();
+  if (!link_->welcome() && lease_.waiting()) housekeeper_.make_room();
   control::Report now;
   now.sequence = ++reports_;
-  now.used_pages = figures.used.raw;
-  now.spare_pages = (figures.held - figures.used).raw;
-  for (const auto& hart : statistics.harts) now.run_nanos += hart.running.raw;
+  now.run_nanos = run_time().raw;
+  count_memory(now);
+  const Housekeeper::Figures figures = housekeeper_.figures();
+  now.period = figures.periods;
+  now.sampled = figures.running.sampled;
+  now.touched = figures.running.touched;
+  now.last_sampled = figures.last.sampled;
+  now.last_touched = figures.last.touched;
+  now.swap_failed = figures.swap_failed ? 1 : 0;
   link_->send(now);
-  machine_.loop().after(kReportEvery, [this] { report(); });
+  loop_->after(kReportEvery, [this] { report(); });
+}
+
+void ManagedCell::count_memory(control::Report& report) const {
+  using memory::PageState;
+  const auto usage = machine_.memory().usage();
+  const auto in = [&](PageState state) { return usage.in_state[static_cast<std::size_t>(state)].raw; };
+  report.used_pages = usage.frames.raw;
+  report.spare_pages = lease_.figures().held.raw - std::min(lease_.figures().held.raw, usage.frames.raw);
+  report.zero_pages = in(PageState::kZero);
+  report.shared_pages = in(PageState::kShared);
+  report.compressed_pages = in(PageState::kCompressed);
+  report.compressed_bytes = bytes_of(usage.store).raw;
+  report.swapped_pages = in(PageState::kSwapped);
+  if (swap_ == nullptr) return;
+  report.pages_in = swap_->counts().read.raw;
+  report.pages_out = swap_->counts().written.raw;
 }
 
 void ManagedCell::end(ExitStatus status, const std::string& reason) {
   lease_.close();
+  housekeeper_.stop();
+  stop_talking();
   control::Ended ended;
   ended.status = static_cast<u32>(status);
   control::set_text(ended.reason, reason);
-  link_->send_at_the_end(ended);
+  if (link_) link_->send_at_the_end(ended);
 }
 
 ExitStatus complain(ExitStatus status, const Error& failure) {
@@ -151,24 +246,22 @@ Result<ExitStatus> run(const RunRequest& request) {
   ConsolePort console(TRY(open_log()));
   auto signals = TRY(os::ShutdownSignals::create());
   if (request.sandbox) TRY(shut_in(request.machine));
+  std::unique_ptr<ManagedCell> cell;  // the machine's memory gives its frames back to it in the end
   auto machine = TRY(Machine::create(request.machine, console));
   TRY(machine->loop().watch(signals.fd(), os::Ready::kRead, [&](os::Ready) {
     (void)signals.take();
     machine->request_stop();
   }));
+  if (request.sandbox) TRY(shut_the_door(request.machine));
   TRY(console.serve(machine->loop(), os::Fd(kConsoleListener),
                     [&](std::span<const std::byte> typed) { return machine->console_input(typed); }));
-  ManagedCell cell(*machine, request.machine.memory.raw >> kPageShift);
-  TRY(cell.begin(request));
-  if (request.sandbox) TRY(shut_the_door(request.machine));
-  const auto outcome = machine->run();
+  cell = std::make_unique<ManagedCell>(*machine);
+  const auto begun = cell->begin(request);
+  const auto outcome = begun.ok() ? machine->run() : Result<machine::Outcome>(begun.failure());
   console.finish();
-  if (!outcome.ok()) {
-    cell.end(kHostFailed, outcome.failure().message);
-    return outcome.failure();
-  }
-  const ExitStatus status = exit_status_of(outcome->end);
-  cell.end(status, outcome->reason);
+  const ExitStatus status = outcome.ok() ? exit_status_of(outcome->end) : kHostFailed;
+  cell->end(status, outcome.ok() ? outcome->reason : outcome.failure().message);
+  if (!outcome.ok()) return outcome.failure();
   return status;
 }
 

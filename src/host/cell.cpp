@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/cell.h"
 
+#include <filesystem>
+
 #include "base/log.h"
 #include "base/os/clock.h"
+#include "base/os/inode.h"
+#include "base/os/os_error.h"
+#include "base/os/users.h"
 
 namespace cloister::host {
 
@@ -28,6 +33,19 @@ std::string_view name_of(CellState state) {
   return "";
 }
 
+namespace {
+
+// A cell that runs already as another user owns the folder: it must be able to come back.
+Result<void> let_in_the_owner_of_the_folder(const std::string& path) {
+  if (os::file_owner().user != 0) return {};
+  const auto folder = TRY(os::Inode::open_folder(std::filesystem::path(path).parent_path()));
+  const auto status = folder.status();
+  if (!status.ok()) return os::os_error(fmt::format("cannot look at '{}'", path), status.failure().number);
+  return os::give_to(path, os::Owner{status->owner, status->group});
+}
+
+}  // namespace
+
 Cell::~Cell() {
   port_.reset();
   if (listener_) loop_.forget(listener_->fd().get());
@@ -36,6 +54,7 @@ Cell::~Cell() {
 
 Result<void> Cell::listen(const std::string& path) {
   listener_.emplace(TRY(os::UnixListener::listen(path, os::SocketKind::kPackets)));
+  TRY(let_in_the_owner_of_the_folder(path));
   return loop_.watch(listener_->fd().get(), os::Ready::kRead, [this](os::Ready) { on_connection(); });
 }
 

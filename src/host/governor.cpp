@@ -37,6 +37,7 @@ Governor::Governor(const Settings& settings, Events& events)
     : settings_(settings),
       events_(events),
       ledger_(pages_in(settings.pool)),
+      vaults_(ledger_.open()),
       tree_(settings.tax),
       tracker_(Thresholds::of(settings.thresholds, pages_in(settings.pool))) {}
 
@@ -138,6 +139,9 @@ void Governor::registered(Cell& cell, const cell::control::Hello& hello, Nanos n
     (void)member->held_file.write(held(*member));
   }
   member->silent = false;
+  // Frames of a vault whose daemon is gone belong to nobody's books any more: they count for those who have
+  // them.
+  member->inherited = Pages{std::min(hello.shared_pages, cell.order().size().raw)};
   cell.send(cell::control::Welcome{cell::control::kVersion, 0, held(*member).raw});
   cell.send(sampling_of(settings_));
   if (member->still) cell.send(cell::control::Still{1});
@@ -158,6 +162,16 @@ void Governor::said(Cell& cell, const cell::control::Message& message, Nanos now
   if (const auto* back = std::get_if<cell::control::Back>(&message)) on_back(*member, *back, now);
   if (const auto* done = std::get_if<cell::control::Done>(&message)) on_done(*member, *done, now);
   if (const auto* report = std::get_if<cell::control::Report>(&message)) on_report(*member, *report, now);
+}
+
+bool Governor::take_vault_frame() { return plenty(Pages{1}) && ledger_.take(vaults_, Pages{1}) == Pages{1}; }
+
+void Governor::give_vault_frames(Pages frames) { CHECK(ledger_.give_back(vaults_, frames)); }
+
+Pages Governor::divisible() const {
+  const Pages there = ledger_.for_guests();
+  const Pages aside = goal() + vault_frames();
+  return there > aside ? there - aside : Pages{};
 }
 
 void Governor::after_change(Nanos now) {

@@ -54,6 +54,11 @@ class Governor {
   void tick(Nanos now);
   Nanos tick_after() const;
 
+  // -- Frames that cells share are held by the daemon, in an account of its own.
+  bool take_vault_frame();
+  void give_vault_frames(Pages frames);
+  Pages vault_frames() const { return ledger_.account(vaults_).held; }
+
   // -- What is known.
   const Ledger& ledger() const { return ledger_; }
   policy::memory::HostState state() const { return tracker_.state(); }
@@ -84,6 +89,8 @@ class Governor {
   bool grant(Member& member, Pages pages);
   bool plenty(Pages beyond) const { return ledger_.free() >= goal() + beyond; }
   void let_it_make_room(Member& member, Nanos now);
+  // What the targets divide.
+  Pages divisible() const;
   Pages held(const Member& member) const { return ledger_.account(member.account).held; }
 
   // governor_orders.cpp
@@ -106,6 +113,7 @@ class Governor {
   const Settings& settings_;
   Events& events_;
   Ledger ledger_;
+  const Ledger::AccountId vaults_;
   policy::memory::ClientTree tree_;
   policy::memory::StateTracker tracker_;
   std::map<const Cell*, std::unique_ptr<Member>> members_;

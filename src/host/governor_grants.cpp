@@ -89,7 +89,7 @@ void Governor::serve(Nanos now) {
 }
 
 void Governor::let_it_make_room(Member& member, Nanos now) {
-  if (member.order) return;
+  if (member.order || now < member.rest_until) return;
   Member::Order order;
   order.serial = next_order_++;
   order.keep = true;

@@ -20,6 +20,7 @@ constexpr policy::memory::DeadlineSettings kDeadlines;
 // Asking a cell for less at a time costs more than it brings.
 constexpr Pages kSmallestStep{256};
 constexpr Nanos kRest{1'000'000'000};
+constexpr Nanos kBreath{100'000'000};  // before a cell that found no room in itself looks again
 // Targets change little within so short a time, whatever comes and goes.
 constexpr Nanos kFresh{10'000'000};
 
@@ -36,9 +37,7 @@ void Governor::recompute(Nanos now) {
   for (const auto& [cell, member] : members_) {
     holdings.push_back({member->client, units_of(held(*member)), member->estimator.activity()});
   }
-  const Pages there = ledger_.for_guests();
-  const Units total = units_of(there > goal() ? there - goal() : Pages{});
-  const auto plan = policy::memory::targets(tree_, total, holdings);
+  const auto plan = policy::memory::targets(tree_, units_of(divisible()), holdings);
   for (const auto& [cell, member] : members_) {
     const auto* decision = plan.find(member->client);
     CHECK(decision != nullptr);
@@ -122,6 +121,9 @@ void Governor::on_done(Member& member, const Done& done, Nanos now) {
   if (!member.order || member.order->serial != done.order) return;
   const Member::Order order = *member.order;
   member.order.reset();
+  const bool nothing =
+      std::all_of(std::begin(done.by_way), std::end(done.by_way), [](u64 pages) { return pages == 0; });
+  if (order.keep && nothing) member.rest_until = now + kBreath;
   if (!order.keep && !order.demand.met(units_of(held(member)))) {
     if (order.forced || ways_in(tracker_.state()) == cell::control::kEveryWay) {
       member.rest_until = now + kRest;

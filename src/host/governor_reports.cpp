@@ -73,7 +73,8 @@ void Governor::estimate(Member& member, const Report& report, Nanos now) {
 void Governor::measure(Member& member) {
   const auto memory = member.cell.process()->memory();
   if (!memory) return;
-  ledger_.measure(member.account, pages_up(memory->anonymous + memory->files + memory->page_tables));
+  ledger_.measure(member.account,
+                  pages_up(memory->anonymous + memory->files + memory->page_tables) + member.inherited);
   const Pages mapped = pages_up(memory->shared);
   const Pages allowed = held(member) + Pages{member.report.shared_pages} + kKernelSlack;
   if (mapped > allowed) {

@@ -41,14 +41,17 @@ Host::Host(os::EventLoop& loop, Settings settings, Records records, CellStarter&
       settings_(std::move(settings)),
       records_(std::move(records)),
       starter_(starter),
-      governor_(settings_, events_) {
+      governor_(settings_, events_),
+      sharing_(settings_, events_, governor_) {
   timer_ = loop_.after(std::chrono::nanoseconds(governor_.tick_after().raw), [this] { tick(); });
 }
 
 Host::~Host() { loop_.cancel(timer_); }
 
 void Host::tick() {
-  governor_.tick(os::monotonic_now());
+  const Nanos now = os::monotonic_now();
+  governor_.tick(now);
+  sharing_.tick(now);
   timer_ = loop_.after(std::chrono::nanoseconds(governor_.tick_after().raw), [this] { tick(); });
 }
 
@@ -297,6 +300,7 @@ void Host::cell_registered(Cell& cell, const cell::control::Hello& hello) {
   events_.say(
       LogLevel::kInfo, cell.name(), "registered",
       fmt::format("its cell registered and holds {}", format_size(bytes_of(Pages{hello.held_pages}))));
+  if (hello.has_vault == 0) sharing_.join(cell);
   settle(entry_of(cell));
 }
 
@@ -306,15 +310,18 @@ void Host::cell_said(Cell& cell, const cell::control::Message& message) {
     return;
   }
   governor_.said(cell, message, os::monotonic_now());
+  sharing_.said(cell, message);
 }
 
 void Host::cell_lost(Cell& cell, const std::string& why) {
   governor_.lost(cell);
+  sharing_.lost(cell);
   events_.say(LogLevel::kInfo, cell.name(), "away", "the channel to its cell is gone: " + why);
 }
 
 void Host::cell_ended(Cell& cell, const os::ProcessEnd& end) {
   Entry& entry = entry_of(cell);
+  sharing_.leave(cell);
   governor_.leave(cell, os::monotonic_now());
   records_.forget_running(cell.name());
   entry.last_end = entry.told_end;

@@ -14,6 +14,7 @@
 #include "host/governor.h"
 #include "host/records.h"
 #include "host/settings.h"
+#include "host/sharing.h"
 #include "host/starter.h"
 
 namespace cloister::host {
@@ -58,11 +59,15 @@ class Host final : private Cell::Owner {
   std::string last_end(const std::string& name) const;
   Result<std::string> explain(const std::string& name) const;
   const Governor& governor() const { return governor_; }
+  const Sharing& sharing() const { return sharing_; }
   const Settings& settings() const { return settings_; }
   const Records& records() const { return records_; }
   Events& events() { return events_; }
 
-  void check_invariants() const { governor_.check_invariants(); }
+  void check_invariants() const {
+    governor_.check_invariants();
+    sharing_.check_invariants();
+  }
 
  private:
   struct Entry {
@@ -95,6 +100,7 @@ class Host final : private Cell::Owner {
   CellStarter& starter_;
   Events events_;
   Governor governor_;
+  Sharing sharing_;
   std::map<std::string, Entry> entries_;
   os::EventLoop::TimerId timer_ = 0;
 };

@@ -34,7 +34,8 @@ struct Member {
   policy::memory::Decision decision;  // the last one about it
   cell::control::Report report;       // the last one from it
   u64 reports = 0;
-  Pages want;  // asked for and not given yet
+  Pages inherited;  // shared with others under an earlier daemon
+  Pages want;       // asked for and not given yet
   std::optional<Order> order;
   Nanos rest_until;     // it gave what it could: not asked again before
   bool still = false;   // its harts were stopped for it holds too much

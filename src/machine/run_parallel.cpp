@@ -29,6 +29,7 @@ constexpr u64 kLongest = 4'000'000;
 constexpr Nanos kForEver{~u64{0}};
 // Bound: a hart that spins answers an interrupt at most 16 naps of this late.
 constexpr std::chrono::microseconds kShortNap{20};
+constexpr std::chrono::milliseconds kPauseNap{10};  // Bound: by so much a paused hart goes on late
 constexpr u32 kYields = 16;
 constexpr Nanos kSleepSlack{1'000};
 
@@ -127,12 +128,8 @@ class HartThread {
     slot_.hart.sleep(at_most);
   }
 
-  // Until somebody has something for the hart: the end of the pause, the end of the power, or what is only
-  // taken note of.
-  void stand_still() {
-    (void)slot_.hart.run(0);
-    if (board_.power().paused() && board_.power().on()) slot_.hart.sleep(kForEver);
-  }
+  // Not one instruction of the guest; whatever comes for it waits too.
+  void stand_still() { std::this_thread::sleep_for(kPauseNap); }
 
   // For ever when the timer is due: if its interrupt is enabled, it is pending.
   Nanos timer_delay() {

@@ -95,7 +95,7 @@ class Life(HostCase):
         self.host.start()
         wait_for(lambda: self.host.get("machines/one")["state"] == "running", 10, "registered again")
         self.assertEqual(self.pid("one"), pids["one"])
-        self.assertEqual(self.host.get("machines/two")["state"], "stopped")
+        wait_for(lambda: self.host.get("machines/two")["state"] == "stopped", 2, "the dead one's end")
         self.assertLessEqual(abs(self.host.memory("one")["held"] - held), 32 * MIB)
         self.assertEqual(shell.shell("cat /tmp/file")[0].strip(), "kept")
         for _ in range(3):

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cell/housekeeper.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/os/clock.h"
+#include "base/os/entropy.h"
+
+namespace cloister::cell {
+namespace {
+
+using control::Way;
+
+constexpr auto kLook = std::chrono::milliseconds(200);  // how often the sampling period is looked at
+// So much is reclaimed before the daemon hears of it: what waits for it need not wait for the whole.
+constexpr Pages kPiece{4096};
+constexpr Pages kRoom{1024};
+constexpr Nanos kRoomTime{1'000'000'000};
+
+u64 seed() {
+  u64 random = 0;
+  os::fill_random(std::as_writable_bytes(std::span(&random, 1)));
+  return random;
+}
+
+// Free page reports and sharing come by themselves: there is nothing to order.
+memory::Ways ways_of(u32 bits) {
+  using memory::Ways;
+  Ways ways;
+  if ((bits & control::bit(Way::kZero)) != 0) ways = ways.with(memory::Way::kZero);
+  if ((bits & control::bit(Way::kBalloon)) != 0) ways = ways.with(memory::Way::kBalloonValue);
+  if ((bits & control::bit(Way::kCompression)) != 0) {
+    ways = ways.with(memory::Way::kCompress).with(memory::Way::kCondense);
+  }
+  if ((bits & control::bit(Way::kSwap)) != 0) ways = ways.with(memory::Way::kSwap);
+  return ways;
+}
+
+void add(const memory::ByWay& frames, control::Done& done) {
+  const auto way = [&](Way to, memory::Way from) { done.by_way[static_cast<u32>(to)] += frames[from].raw; };
+  way(Way::kZero, memory::Way::kZero);
+  way(Way::kBalloon, memory::Way::kBalloonValue);
+  way(Way::kCompression, memory::Way::kCompress);
+  way(Way::kCompression, memory::Way::kCondense);
+  way(Way::kSwap, memory::Way::kSwap);
+}
+
+}  // namespace
+
+Housekeeper::Housekeeper(memory::GuestMemory& memory, Lease& lease,
+                         std::function<void(const control::Done&)> done, std::function<Nanos()> run_time)
+    : reclaimer_(memory, seed()),
+      sampler_(memory, seed()),
+      lease_(lease),
+      done_(std::move(done)),
+      run_time_(std::move(run_time)) {}
+
+Housekeeper::~Housekeeper() { stop(); }
+
+void Housekeeper::stop() {
+  {
+    MutexLock lock(mutex_);
+    end_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+Result<void> Housekeeper::start() {
+  thread_ = TRY(os::Thread::start("housekeeper", [this] { run(); }));
+  return {};
+}
+
+void Housekeeper::order(const control::Reclaim& order) {
+  {
+    MutexLock lock(mutex_);
+    order_ = order;
+  }
+  wake_.notify_all();
+}
+
+bool Housekeeper::post(std::function<void()> call) {
+  {
+    MutexLock lock(mutex_);
+    if (posted_.size() >= kMostPosted) return false;
+    posted_.push_back(std::move(call));
+  }
+  wake_.notify_all();
+  return true;
+}
+
+void Housekeeper::make_room() {
+  {
+    MutexLock lock(mutex_);
+    make_room_ = true;
+  }
+  wake_.notify_all();
+}
+
+void Housekeeper::sample_as(const control::Settings& settings) {
+  MutexLock lock(mutex_);
+  settings_ = settings;
+}
+
+Housekeeper::Figures Housekeeper::figures() const {
+  MutexLock lock(mutex_);
+  return figures_;
+}
+
+void Housekeeper::run() {
+  for (;;) {
+    std::optional<control::Reclaim> order;
+    std::vector<std::function<void()>> posted;
+    control::Settings settings;
+    bool room = false;
+    {
+      MutexLock lock(mutex_);
+      if (!end_ && !order_ && !make_room_ && posted_.empty()) wake_.wait_for(mutex_, kLook);
+      if (end_) return;
+      order = std::exchange(order_, std::nullopt);
+      room = std::exchange(make_room_, false);
+      posted.swap(posted_);
+      settings = settings_;
+    }
+    if (order) carry_out(*order);
+    if (room && lease_.waiting()) (void)reclaim(kRoom, control::kEveryWay, os::monotonic_now() + kRoomTime);
+    for (const auto& call : posted) call();
+    sample(settings);
+  }
+}
+
+memory::ReclaimReport Housekeeper::reclaim(Pages wanted, u32 ways, Nanos deadline) {
+  const auto report = reclaimer_.reclaim({wanted, ways_of(ways), deadline});
+  using memory::ReclaimEnd;
+  if (report.end == ReclaimEnd::kSwapFull || report.end == ReclaimEnd::kSwapFailed) {
+    MutexLock lock(mutex_);
+    figures_.swap_failed = true;
+  }
+  return report;
+}
+
+// With `keep` the frames stay: whoever waits for one finds it in the lease, and asks again for what is still
+// missing.
+void Housekeeper::carry_out(const control::Reclaim& order) {
+  const Nanos deadline = os::monotonic_now() + Nanos{order.deadline_nanos};
+  control::Done done;
+  done.order = order.order;
+  const u64 held = lease_.figures().held.raw;
+  const Pages to_give{std::min(order.pages, held - std::min(held, order.least_pages))};
+  if (order.keep == 0) lease_.owe(to_give);
+  Pages missing = order.keep == 0 ? lease_.owed() : Pages{order.pages};
+  while (missing != Pages{}) {
+    const auto report = reclaim(std::min(missing, kPiece), order.ways, deadline);
+    add(report.frames, done);
+    missing =
+        order.keep == 0 ? lease_.owed() : missing - std::min(missing, std::max(report.returned, Pages{1}));
+    if (report.end != memory::ReclaimEnd::kDone) break;
+  }
+  if (order.keep == 0) {
+    lease_.owe({});
+  } else {
+    lease_.refused();
+  }
+  done_(done);
+}
+
+// A period is over by the guest's run time, or by the wall's where the guest hardly runs.
+void Housekeeper::sample(const control::Settings& settings) {
+  if (settings.period_nanos == 0) return;
+  const Nanos run = run_time_(), wall = os::monotonic_now();
+  const bool first = period_wall_ == Nanos{};
+  if (first || run - period_run_ >= Nanos{settings.period_nanos} ||
+      wall - period_wall_ >= Nanos{settings.period_ceiling}) {
+    const auto count = sampler_.restart(settings.samples);
+    period_run_ = run;
+    period_wall_ = wall;
+    MutexLock lock(mutex_);
+    figures_.running = {settings.samples, 0};
+    if (first) return;
+    figures_.last = count;
+    ++figures_.periods;
+    return;
+  }
+  const auto running = sampler_.so_far();
+  MutexLock lock(mutex_);
+  figures_.running = running;
+}
+
+}  // namespace cloister::cell

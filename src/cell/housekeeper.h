@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "base/lock.h"
+#include "base/os/thread.h"
+#include "base/result.h"
+#include "cell/control.h"
+#include "cell/lease.h"
+#include "memory/guest_memory.h"
+#include "memory/reclaimer.h"
+#include "memory/sampler.h"
+
+namespace cloister::cell {
+
+// The thread that does for the guest's memory what nobody may wait for: carries out orders to make room, and
+// samples what the guest uses. The calls are from any thread.
+class Housekeeper {
+ public:
+  // `done` tells the end of an order, on the housekeeper's thread; `run_time` is the guest's so far. All
+  // outlive it.
+  Housekeeper(memory::GuestMemory& memory, Lease& lease, std::function<void(const control::Done&)> done,
+              std::function<Nanos()> run_time);
+  ~Housekeeper();
+  Housekeeper(const Housekeeper&) = delete;
+  Housekeeper& operator=(const Housekeeper&) = delete;
+
+  Result<void> start();
+  // It touches the memory no more. Also at its end.
+  void stop();
+  // Another order takes the place of one that waits.
+  void order(const control::Reclaim& order);
+  // Something else that may wait for harts. False: too much waits already.
+  bool post(std::function<void()> call);
+  // Without a daemon: somebody waits for frames, which can only come from what the cell holds.
+  void make_room();
+  void sample_as(const control::Settings& settings);
+
+  struct Figures {
+    u64 periods = 0;
+    memory::ActivitySampler::Count last;     // of the period that ended last
+    memory::ActivitySampler::Count running;  // so far
+    bool swap_failed = false;
+  };
+  Figures figures() const;
+  static constexpr std::size_t kMostPosted = 256;
+
+ private:
+  void run();
+  void carry_out(const control::Reclaim& order);
+  memory::ReclaimReport reclaim(Pages wanted, u32 ways, Nanos deadline);
+  void sample(const control::Settings& settings);
+
+  memory::Reclaimer reclaimer_;      // the thread's own
+  memory::ActivitySampler sampler_;  // likewise
+  Lease& lease_;
+  const std::function<void(const control::Done&)> done_;
+  const std::function<Nanos()> run_time_;
+  Nanos period_run_, period_wall_;  // when it began
+
+  mutable Mutex mutex_{LockRank::kHousekeeper};
+  Condition wake_;
+  std::optional<control::Reclaim> order_ GUARDED_BY(mutex_);
+  std::vector<std::function<void()>> posted_ GUARDED_BY(mutex_);
+  bool make_room_ GUARDED_BY(mutex_) = false;
+  bool end_ GUARDED_BY(mutex_) = false;
+  control::Settings settings_ GUARDED_BY(mutex_);
+  Figures figures_ GUARDED_BY(mutex_);
+  os::Thread thread_;
+};
+
+}  // namespace cloister::cell
