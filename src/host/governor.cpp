@@ -164,7 +164,8 @@ void Governor::said(Cell& cell, const cell::control::Message& message, Nanos now
   if (const auto* report = std::get_if<cell::control::Report>(&message)) on_report(*member, *report, now);
 }
 
-bool Governor::take_vault_frame() { return plenty(Pages{1}) && ledger_.take(vaults_, Pages{1}) == Pages{1}; }
+// Also when memory is short: one frame now, and two or more come back for it.
+bool Governor::take_vault_frame() { return ledger_.take(vaults_, Pages{1}) == Pages{1}; }
 
 void Governor::give_vault_frames(Pages frames) { CHECK(ledger_.give_back(vaults_, frames)); }
 

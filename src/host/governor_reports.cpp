@@ -13,9 +13,11 @@ using policy::memory::pages_of;
 
 namespace {
 
-// What the kernel counts as mapped lags behind what was given back, and holds some pages that are the same
-// for all machines (zeros).
-constexpr Pages kKernelSlack{2048};
+// A report is a moment older than the books.
+constexpr Pages kSlack{2048};
+// Bound: a cell that takes so much for itself, and so much for each hart's translations, is no cell of ours.
+constexpr Pages kMostForItself{32'768};
+constexpr Pages kMostForAHart{32'768};
 // Summing up what a process maps takes the kernel a while.
 constexpr u64 kMeasureEvery = 8;
 
@@ -39,7 +41,7 @@ cell::control::Settings sampling_of(const Settings& settings) {
 
 void Governor::on_report(Member& member, const Report& report, Nanos now) {
   const u64 most = member.cell.order().size().raw;
-  if (report.used_pages > held(member).raw + kKernelSlack.raw) {
+  if (report.used_pages > held(member).raw + kSlack.raw) {
     lie(member, fmt::format("it uses {} pages and holds {}", report.used_pages, held(member).raw));
   }
   if (report.touched > report.sampled || report.last_touched > report.last_sampled ||
@@ -68,17 +70,21 @@ void Governor::estimate(Member& member, const Report& report, Nanos now) {
   estimator.note(scaled(report.touched, report.sampled, samples));
 }
 
-// The cell's own memory is counted and never reclaimed. What it maps of memory files is its guest's, and must
-// be within what it was given.
+// The cell's own memory is counted and never reclaimed: all that the kernel counts for the process, but for
+// the guest's frames, which are in the books as held. A cell that takes more frames than it was given has
+// them counted here, so that what is free is really free whatever a cell does.
 void Governor::measure(Member& member) {
   const auto memory = member.cell.process()->memory();
   if (!memory) return;
-  ledger_.measure(member.account,
-                  pages_up(memory->anonymous + memory->files + memory->page_tables) + member.inherited);
   const Pages mapped = pages_up(memory->shared);
-  const Pages allowed = held(member) + Pages{member.report.shared_pages} + kKernelSlack;
-  if (mapped > allowed) {
-    lie(member, fmt::format("the kernel counts {} of guest memory, and it was given {}",
+  const Pages guests =
+      std::min(Pages{member.report.used_pages}, held(member)) + Pages{member.report.shared_pages};
+  const Pages beyond = mapped - std::min(mapped, guests);
+  ledger_.measure(member.account, pages_up(memory->anonymous + memory->files + memory->page_tables) + beyond +
+                                      member.inherited);
+  const Pages most = kMostForItself + Pages{kMostForAHart.raw * member.cell.order().machine.cpus};
+  if (beyond > most) {
+    lie(member, fmt::format("the kernel counts {} of memory files, and its guest was given {}",
                             format_size(bytes_of(mapped)), format_size(bytes_of(held(member)))));
   }
 }

@@ -23,6 +23,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/os/clock.h"
 
 namespace cloister::host {
 
@@ -123,6 +124,7 @@ void Sharing::on_hashes(Member& member, const Hashes& hashes) {
   for (u32 i = 0; i < hashes.count; ++i) {
     if (hashes.pages[i].page < member.cell->order().size().raw) on_hash(member, hashes.pages[i]);
   }
+  tick(os::monotonic_now());  // as long as the budget lasts, the next question follows the answer
 }
 
 void Sharing::on_hash(Member& member, PageHash page) {

@@ -18,6 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "
 import harness  # noqa: E402
 
 BIN = harness.BUILD / "bin"
+GUEST_FRAMES = re.compile(r"memfd:(guest-memory|packed-pages|cloister-vault)")
 
 
 class Fault(Exception):
@@ -183,12 +184,16 @@ class Daemon:
 
 
 def guest_memory(pid):
-    """What the host's kernel counts as the guest's: resident pages of memory files (bytes), and all the rest."""
+    """What the host's kernel counts (bytes): the guest's frames, by the names of their memory files, and all the rest."""
     guest = other = 0
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+    name = ""
+    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
         words = line.split()
-        if words[0] == "RssShmem:":
-            guest += int(words[1]) * 1024
-        elif words[0] in ("RssAnon:", "RssFile:", "VmPTE:"):
-            other += int(words[1]) * 1024
+        if words[0] == "Pss:":
+            if GUEST_FRAMES.search(name):
+                guest += int(words[1]) * 1024
+            else:
+                other += int(words[1]) * 1024
+        elif not words[0].endswith(":"):
+            name = line
     return guest, other

@@ -196,7 +196,10 @@ std::optional<ProcessMemory> memory_of_process(int number) {
                        kilobytes(*status, "RssShmem:"), kilobytes(*status, "VmPTE:")};
   // What several processes map counts in part for each of them, where the kernel lets us see so much.
   const auto shares = read_proc(number, "smaps_rollup");
-  if (shares && shares->find("Pss_File:") != shares->npos) memory.files = kilobytes(*shares, "Pss_File:");
+  if (shares && shares->find("Pss_File:") != shares->npos) {
+    memory.files = kilobytes(*shares, "Pss_File:");
+    memory.shared = kilobytes(*shares, "Pss_Shmem:");
+  }
   return memory;
 }
 
