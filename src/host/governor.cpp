@@ -76,6 +76,7 @@ Result<void> Governor::change_terms(Cell& cell, Nanos now) {
   Member* member = find(cell);
   CHECK(member != nullptr);
   TRY(tree_.change(member->client, cell.order().terms.policy));
+  recompute(now);
   after_change(now);
   return {};
 }
@@ -99,6 +100,7 @@ void Governor::change_settings(Nanos now) {
     member->estimator.change(settings_.activity);
     member->cell.send(sampling_of(settings_));
   }
+  recompute(now);
   after_change(now);
 }
 
@@ -113,6 +115,7 @@ Result<void> Governor::join(Cell& cell, HeldFile file, Nanos now) {
   member->estimator.begin(Nanos{}, now);
   ledger_.measure(account, pages_in(settings_.cell_overhead));
   members_.emplace(&cell, std::move(member));
+  recompute(now);  // nobody is without a target of his own, not for a moment
   after_change(now);
   return {};
 }
