@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Boots a Debian guest with two harts, lets it compile and run a program and serve a database, and shows the figures.
+# Five Debian guests in a pool that is half of what they are configured to have: memory moves to those that use it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tools/common.sh
