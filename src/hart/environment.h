@@ -23,6 +23,11 @@ class Environment {
   // ECALL from S-mode: an SBI call, its arguments in a0..a7, its results put there.
   virtual void supervisor_call(Hart& hart) = 0;
 
+  // Cloister's own call, from either mode: its function in a7, its arguments from a0 on, its results put
+  // there. False, with nothing done: there is none here, and the instruction is illegal. The hart is outside
+  // the guest meanwhile; hart.pages_to_write() tells where the caller's memory is.
+  virtual bool guest_call(Hart& /*hart*/) { return false; }
+
   // stimecmp was written. The machine calls hart.check_timer() when time() reaches `deadline`, if it changes
   // no more.
   virtual void timer_changed(Hart& hart, u64 deadline) = 0;

@@ -120,14 +120,25 @@ bool zero_block(State& s, const Uop* u, u64 pc) {
 
 // The call may wait for other harts' fences, so other harts do not wait for this one's: it does them on
 // its way back, for the call ends a block.
+template <typename Call>
+auto call_outside(Core& core, Call&& call) {
+  core.mailbox.leave_guest();
+  struct Back {
+    ~Back() { mailbox.enter_guest(); }
+    Mailbox& mailbox;
+  } const back{core.mailbox};
+  const Outside outside(core);
+  return call();
+}
+
 void supervisor_call(Core& core) {
   ++core.tally.supervisor_calls;
-  core.mailbox.leave_guest();
-  {
-    const Outside outside(core);
-    core.environment.supervisor_call(core.hart);
-  }
-  core.mailbox.enter_guest();
+  call_outside(core, [&] { core.environment.supervisor_call(core.hart); });
+}
+
+bool guest_call(Core& core) {
+  ++core.tally.guest_calls;
+  return call_outside(core, [&] { return core.environment.guest_call(core.hart); });
 }
 
 }  // namespace
@@ -136,8 +147,10 @@ namespace op {
 
 OP(illegal) { return raise_illegal(s, u, pc); }
 
-// There are no hypercalls yet; outside Cloister a guest sees the same.
-OP(cloister_call) { return raise_illegal(s, u, pc); }
+OP(cloister_call) {
+  if (!guest_call(*s.core)) return raise_illegal(s, u, pc);
+  return leave(s, next_pc(u, pc));
+}
 
 OP(ecall) {
   if (!s.supervisor) {

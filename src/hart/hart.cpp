@@ -114,6 +114,44 @@ Exit run_until_exit(Core& core) {
 
 }  // namespace
 
+namespace {
+
+// Back in the guest for a while, in a call of the environment: with the fences done that came meanwhile.
+class Inside {
+ public:
+  explicit Inside(Core& core) : core_(core) {
+    core_.memory.enter(core_.holder);
+    core_.mailbox.enter_guest();
+    core_.mailbox.do_fences([this](const Fence& fence) { do_fence(core_, fence); });
+  }
+  ~Inside() {
+    core_.mailbox.leave_guest();
+    core_.memory.leave(core_.holder);
+  }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+
+ private:
+  Core& core_;
+};
+
+}  // namespace
+
+void Hart::pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages) {
+  const Inside inside(*core_);
+  for (u64 done = 0; done < pages.size();) {
+    const u64 at = va.raw + done * kPageSize;
+    const auto mapped = walk(*core_, at, Use::kStore);
+    const u64 page = at >> kPageShift, leaf = mapped ? u64{1} << (mapped->page_shift - kPageShift) : 1;
+    const u64 count = std::min(pages.size() - done, leaf - page % leaf);
+    for (u64 i = 0; i < count; ++i) {
+      pages[done + i].reset();
+      if (mapped) pages[done + i] = Gpn{mapped->page.raw + i};
+    }
+    done += count;
+  }
+}
+
 Exit Hart::run(u64 budget) {
   Core& core = *core_;
   State& s = core.state;
@@ -147,6 +185,7 @@ u64 Hart::freg(u32 index) const { return core_->state.f[index & 31]; }
 void Hart::set_freg(u32 index, u64 value) { core_->state.f[index & 31] = value; }
 u64 Hart::pc() const { return core_->state.pc; }
 bool Hart::supervisor() const { return core_->state.supervisor; }
+u64 Hart::address_space() const { return core_->csr.satp; }
 
 u64 Hart::instructions() const {
   return static_cast<u64>(core_->limit - core_->state.countdown) - core_->traps;

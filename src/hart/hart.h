@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
+#include <span>
 
 #include "base/lock.h"
 #include "base/units.h"
@@ -64,11 +66,17 @@ class Hart final : public memory::TlbHolder {
   void set_freg(u32 index, u64 value);
   u64 pc() const;
   bool supervisor() const;             // S-mode; otherwise U-mode
+  u64 address_space() const;           // satp: the same for all that share their memory
   u64 instructions() const;            // executed since creation, traps not counted
   u64 instructions_published() const;  // any thread: as of the last exit from run()
 
   Snapshot snapshot() const;   // between two calls of run()
   const Tally& tally() const;  // likewise
+
+  // In a call of the environment: the pages from `va` on that whoever calls may write now, as its mode and
+  // its page tables say; nothing for those that it may not. A and D are set as by a store. What it may write
+  // need not be memory. Bound: it walks a leaf of any size once.
+  void pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages);
 
   // What the cycle and instret CSRs read: instructions, from a value that the machine may set (SBI PMU).
   u64 counter(Counter which) const;

@@ -192,6 +192,12 @@ Place remembered(State& s, u64 va) {
 
 }  // namespace
 
+std::optional<Mapped> walk(Core& core, u64 va, Use use) {
+  ++core.tally.walks;
+  Cause fault{};
+  return core.walker.walk(regime_of(core), va, use, fault);
+}
+
 void fence_all(Core& core) {
   core.walker.forget_ways();
   core.tlb.flush_all();

@@ -93,6 +93,9 @@ struct Place {
 // found before are no longer valid.
 Place locate(State& s, u64 va, Use use);
 
+// The page of `va` as the hart may use it now, past the soft TLB; nothing when it may not. A safe point.
+std::optional<Mapped> walk(Core& core, u64 va, Use use);
+
 // Fences on the hart's own translations, for all addresses.
 void fence_all(Core& core);
 void fence_space(Core& core, u16 asid);

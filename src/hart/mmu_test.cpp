@@ -398,5 +398,67 @@ TEST_F(Fences, CodeThatIsMappedAnewIsFetchedFromTheNewPage) {
   }
 }
 
+// -- What a call of the environment may write for its caller ---------------------------------------------
+
+// Finds the pages of kUserCode's program for a call.
+class CallingGuest : public TestGuest {
+ public:
+  bool guest_call(Hart& hart) override {
+    found.assign(reg(a1), std::nullopt);
+    hart.pages_to_write(GuestVirt{reg(a0)}, found);
+    hart.set_reg(a0, 77);
+    return true;
+  }
+  std::optional<Trap> call(u64 va, u64 pages, u64 code_at = 0) {
+    set(a0, va);
+    set(a1, pages);
+    return code_at == 0 ? run({code(Op::cloister_call)}) : run_user(code_at);
+  }
+  std::vector<std::optional<Gpn>> found;
+};
+
+TEST(GuestCalls, WithoutPagingAnAddressIsThePage) {
+  CallingGuest guest;
+  EXPECT_FALSE(guest.call(kData, 3));
+  EXPECT_EQ(guest.reg(a0), 77u);
+  ASSERT_EQ(guest.found.size(), 3u);
+  EXPECT_EQ(guest.found[2], Gpn{(kData >> kPageShift) + 2});
+}
+
+TEST(GuestCalls, AUserMayNameOnlyPagesThatItMayWrite) {
+  CallingGuest guest;
+  TestTables tables(guest, isa::kSv39);
+  const u64 va = 0x40'0000, user = 0x60'0000;
+  const u64 at = kData >> kPageShift;
+  tables.map(va, kData, kReadWrite | pte::kUser);
+  tables.map(va + kPageSize, kData + kPageSize, kReadWrite | kUsed);  // the kernel's
+  tables.map(va + 2 * kPageSize, kData + 2 * kPageSize, pte::kValid | pte::kRead | pte::kUser);  // read-only
+  tables.map(va + 4 * kPageSize, kData + 9 * kPageSize, kReadWrite | pte::kUser);
+  tables.map(user, kData + 0x8000, kAll | kUsed | pte::kUser);
+  guest.put(kData + 0x8000, {code(Op::cloister_call), code(Op::ecall)});
+  tables.activate();
+  EXPECT_TRUE(guest.call(va, 5, user)->is(isa::Cause::kUserCall));
+  EXPECT_EQ(guest.reg(a0), 77u);
+  const std::vector<std::optional<Gpn>> wanted{Gpn{at}, std::nullopt, std::nullopt, std::nullopt,
+                                               Gpn{at + 9}};
+  EXPECT_EQ(guest.found, wanted);
+  EXPECT_EQ(tables.entry_of(va) & kUsed, kUsed) << "as if it had been written";
+  EXPECT_FALSE(guest.call(va, 2)) << "the kernel, without SUM";
+  EXPECT_EQ(guest.found, (std::vector<std::optional<Gpn>>{std::nullopt, Gpn{at + 1}}));
+}
+
+TEST(GuestCalls, ALargeLeafIsWalkedOnce) {
+  CallingGuest guest;
+  TestTables tables(guest, isa::kSv39);
+  const u64 va = 0x4000'0000, pages = 512;
+  tables.map(va, kBase + 2 * kMiB, kReadWrite | kUsed, 1);
+  tables.activate();
+  const u64 before = guest.hart().tally().walks;
+  EXPECT_FALSE(guest.call(va + 3 * kPageSize, pages));
+  EXPECT_LE(guest.hart().tally().walks - before, 10u);
+  EXPECT_EQ(guest.found[508], Gpn{(kBase + 2 * kMiB) / kPageSize + 511});
+  EXPECT_EQ(guest.found[509], std::nullopt) << "behind its end";
+}
+
 }  // namespace
 }  // namespace cloister::hart::testing

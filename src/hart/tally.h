@@ -12,6 +12,7 @@ struct Tally {
   std::array<u64, 32> exceptions{};  // by cause
   std::array<u64, 32> interrupts{};  // by cause
   u64 supervisor_calls = 0;          // to the SBI
+  u64 guest_calls = 0;               // Cloister's own
   u64 device_accesses = 0;
   u64 walks = 0;           // of page tables
   u64 lookups = 0;         // of blocks that no link and no jump entry led to

@@ -12,6 +12,34 @@ namespace cloister::machine {
 namespace {
 
 constexpr u64 kDiscardBatch = 64 * 1024;  // pages
+constexpr u32 kA0 = 10;
+
+// What guest programs may call for. Figures of the host differ from run to run, so not in deterministic mode.
+u32 features_of(const MachineConfig& config) {
+  if (config.deterministic) return 0;
+  return (config.balloon_calls ? u32{CLOISTER_FEATURE_BALLOON} : 0) |
+         (config.condition_calls ? u32{CLOISTER_FEATURE_CONDITION} : 0);
+}
+
+// Until somebody tells more of it: a machine that has what it was made with.
+cloister_condition condition_of(Bytes memory) {
+  cloister_condition record{};
+  record.version = CLOISTER_ABI_VERSION;
+  record.level = CLOISTER_AMPLE;
+  record.configured = record.entitlement = record.target = record.available = memory.raw;
+  return record;
+}
+
+class HartsMemory final : public CallerMemory {
+ public:
+  explicit HartsMemory(hart::Hart& hart) : hart_(hart) {}
+  void pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages) override {
+    hart_.pages_to_write(va, pages);
+  }
+
+ private:
+  hart::Hart& hart_;
+};
 
 void fill_seed(std::span<std::byte> seed, std::optional<u64> deterministic) {
   if (!deterministic) return os::fill_random(seed);
@@ -29,7 +57,10 @@ Board::Board(const MachineConfig& config, Clock& clock, std::unique_ptr<memory::
       loop_(std::move(loop)),
       files_(std::move(files)),
       harts_(std::move(translators), *memory_, *this),
-      sbi_(*this) {}
+      sbi_(*this),
+      hypercall_(*memory_, features_of(config)) {
+  memory_->condition().write(condition_of(config.memory));
+}
 
 Result<std::unique_ptr<Board>> Board::create(const MachineConfig& config, device::ConsoleSink& console,
                                              Clock& clock) {
@@ -126,7 +157,6 @@ bool Board::device_store(GuestPhys address, u32 size, u64 value) {
 }
 
 void Board::supervisor_call(hart::Hart& hart) {
-  constexpr u32 kA0 = 10;
   SbiCall call;
   call.hart = static_cast<u32>(hart.id());
   call.extension = hart.reg(kA0 + 7);
@@ -135,6 +165,18 @@ void Board::supervisor_call(hart::Hart& hart) {
   const SbiResult result = sbi_.call(call);
   hart.set_reg(kA0, result.a0);
   if (!result.keeps_a1) hart.set_reg(kA0 + 1, result.a1);
+}
+
+bool Board::guest_call(hart::Hart& hart) {
+  GuestCall call;
+  call.function = hart.reg(kA0 + 7);
+  for (u32 i = 0; i < call.arguments.size(); ++i) call.arguments[i] = hart.reg(kA0 + i);
+  call.space = hart.address_space();
+  HartsMemory memory(hart);
+  const GuestReply reply = hypercall_.call(call, memory);
+  hart.set_reg(kA0, reply.status);
+  for (u32 i = 0; i < reply.count; ++i) hart.set_reg(kA0 + 1 + i, reply.results[i]);
+  return true;
 }
 
 void Board::set_timer(u32 hart, u64 deadline) { harts_[hart].hart.set_timer(deadline); }

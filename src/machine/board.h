@@ -13,6 +13,7 @@
 #include "machine/clock.h"
 #include "machine/config.h"
 #include "machine/harts.h"
+#include "machine/hypercall.h"
 #include "machine/loader.h"
 #include "machine/peripherals.h"
 #include "machine/power.h"
@@ -43,6 +44,8 @@ class Board final : public hart::Environment, private SbiPlatform, private devic
   os::EventLoop& loop() { return *loop_; }
   bool is_profiled() const { return !config_.profile.empty(); }
   device::QueuedConsole& console() { return peripherals_->console(); }
+  Peripherals& peripherals() { return *peripherals_; }
+  Hypercall& hypercall() { return hypercall_; }
 
   // Any thread: the reason counts if it is the first, and all harts come to their runner.
   void end(PowerEvent event);
@@ -59,6 +62,7 @@ class Board final : public hart::Environment, private SbiPlatform, private devic
   bool device_load(GuestPhys address, u32 size, u64& value) override;
   bool device_store(GuestPhys address, u32 size, u64 value) override;
   void supervisor_call(hart::Hart& hart) override;
+  bool guest_call(hart::Hart& hart) override;
   void timer_changed(hart::Hart&, u64) override {}  // the runners look at timer_deadline()
 
  private:
@@ -105,6 +109,7 @@ class Board final : public hart::Environment, private SbiPlatform, private devic
   Placement placement_;
   Harts harts_;
   Sbi sbi_;
+  Hypercall hypercall_;
   std::unique_ptr<Peripherals> peripherals_;
   std::atomic<u64> alarm_{kNever};  // in time since power-on
   std::atomic<bool> alarm_posted_{false};

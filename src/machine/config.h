@@ -51,8 +51,11 @@ struct MachineConfig {
   std::vector<DiskConfig> disks;
   std::optional<NetConfig> net;
   std::vector<ShareConfig> shares;
-  bool balloon = false;  // virtio's memory balloon: for guests without the balloon application
-  std::string vsock;     // path prefix of the unix sockets; empty: no vsock device
+  bool balloon = false;         // virtio's memory balloon: for guests without the balloon application
+  bool balloon_calls = true;    // programs of the guest may give up memory
+  bool condition_calls = true;  // and learn the machine's memory condition
+  std::string vsock;            // path prefix of the unix sockets; empty: no vsock device, but for a listener
+  std::optional<int> vsock_listener;  // a listening socket, which the device will own
   ConsoleKind console = ConsoleKind::kUart;
   OnReboot on_reboot = OnReboot::kRestart;  // what a restart asked for by the guest does
   Engine engine = Engine::kTranslator;

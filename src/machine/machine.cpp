@@ -11,6 +11,7 @@
 #include "base/os/host_memory.h"
 #include "base/os/thread.h"
 #include "base/size.h"
+#include "device/virtio/vsock/vsock.h"
 #include "machine/board.h"
 #include "machine/digest.h"
 #include "machine/profile.h"
@@ -193,6 +194,18 @@ std::size_t Machine::console_input(std::span<const std::byte> bytes) {
 
 os::EventLoop& Machine::loop() { return state_->board->loop(); }
 memory::GuestMemory& Machine::memory() { return state_->board->memory(); }
+device::virtio::Balloon* Machine::balloon() { return state_->board->peripherals().balloon(); }
+Pages Machine::balloon_pages_written() const { return state_->board->peripherals().balloon_pages_written(); }
+u64 Machine::ticks() { return state_->clock().ticks(); }
+
+bool Machine::serve_port(u32 port, std::function<void(os::UnixStream)> accepted) {
+  auto* vsock = state_->board->peripherals().vsock();
+  if (vsock == nullptr) return false;
+  vsock->serve(port, std::move(accepted));
+  if (port == CLOISTER_PORT_CONDITION && state_->config.condition_calls)
+    state_->board->hypercall().offer_wait(true);
+  return true;
+}
 
 Statistics Machine::statistics() const {
   const State& state = *state_;

@@ -2,15 +2,18 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/os/event_loop.h"
+#include "base/os/unix_socket.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "device/console_sink.h"
+#include "device/virtio/balloon/balloon.h"
 #include "machine/config.h"
 #include "memory/guest_memory.h"
 
@@ -76,6 +79,15 @@ class Machine {
   // Others may post() to it and, before run() or on its thread, watch() descriptors.
   os::EventLoop& loop();
   memory::GuestMemory& memory();
+
+  // Programs of the guest that connect to this vsock port of the host come to `accepted`, which may only pass
+  // the socket on. False: the machine has no vsock device. Before run(), once for each port.
+  bool serve_port(u32 port, std::function<void(os::UnixStream)> accepted);
+  // virtio's memory balloon; null: not configured. Its host side is for any thread.
+  device::virtio::Balloon* balloon();
+  // Pages of the balloon value that the guest wrote to its disks, ever.
+  Pages balloon_pages_written() const;
+  u64 ticks();  // the guest's `time` CSR; not in deterministic mode
 
   Statistics statistics() const;
   // Where the guest spent its time, for people, when the configuration asked for it. Refused: no symbols

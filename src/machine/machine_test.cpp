@@ -106,6 +106,45 @@ TEST_F(MachineTest, AFailureIsToldApartFromAPowerOff) {
   EXPECT_EQ(run().end, End::kFailure);
 }
 
+// Gives up one page that holds the value, and asks for the condition; both engines.
+Program balloon_program(u64 page) {
+  Program program;
+  program.guest_call(CLOISTER_CALL_BALLOON_MARK);
+  program.li(kS0, page);
+  for (u32 i = 0; i < 4; ++i) program.store_double(static_cast<Reg>(kA1 + i), kS0, static_cast<i32>(i * 8));
+  program.guest_call(CLOISTER_CALL_BALLOON_GIVE, {page, 2});
+  program.li(kS0, kData);
+  program.store_double(kA0, kS0);
+  for (u32 i = 0; i < 3; ++i)
+    program.store_double(static_cast<Reg>(kA1 + i), kS0, static_cast<i32>(8 + i * 8));
+  program.guest_call(CLOISTER_CALL_CONDITION, {kData + kPageSize, sizeof(cloister_condition)});
+  program.power_off();
+  return program;
+}
+
+TEST_F(MachineTest, AGuestGivesUpMemoryByCallsOfItsOwn) {
+  const u64 page = kData + 4 * kPageSize;
+  use(balloon_program(page));
+  for (const Engine engine : {Engine::kInterpreter, Engine::kTranslator}) {
+    config.engine = engine;
+    run();
+    EXPECT_EQ(word_at(kData), u32{CLOISTER_OK});
+    EXPECT_EQ(word_at(kData + 8), 1u) << "taken";
+    EXPECT_EQ(word_at(kData + 16), 1u) << "the first that was not";
+    EXPECT_EQ(word_at(kData + 24), u32{CLOISTER_NOT_VALUE});
+    EXPECT_EQ(machine->memory().state(gpn_of(GuestPhys{page})), memory::PageState::kBalloonValue);
+    EXPECT_EQ(word_at(kData + kPageSize + offsetof(cloister_condition, version)), u32{CLOISTER_ABI_VERSION});
+    EXPECT_EQ(word_at(kData + kPageSize + offsetof(cloister_condition, target)), config.memory.raw);
+  }
+}
+
+TEST_F(MachineTest, ADeterministicMachineHasNoCallsThatTellOfItsHost) {
+  use(balloon_program(kData + 4 * kPageSize));
+  config.deterministic = 1;
+  run();
+  EXPECT_EQ(word_at(kData), u32{CLOISTER_OFF});
+}
+
 TEST_F(MachineTest, WhatTheGuestPrintsReachesTheConsole) {
   Program program;
   program.li(kS0, kUartBase.raw);

@@ -18,13 +18,12 @@ namespace {
 
 namespace virtio = device::virtio;
 
-Result<std::unique_ptr<virtio::Device>> make_disk(const MachineConfig& config, std::size_t index) {
+Result<std::unique_ptr<virtio::Block>> make_disk(const MachineConfig& config, std::size_t index) {
   const DiskConfig& disk = config.disks[index];
   const auto execution =
       config.deterministic ? virtio::BlockExecution::kInline : virtio::BlockExecution::kThreads;
   auto image = TRY(virtio::open_disk({disk.path, disk.overlay, disk.read_only}));
-  return std::unique_ptr<virtio::Device>(
-      TRY(virtio::Block::create(std::move(image), fmt::format("disk{}", index), execution)));
+  return virtio::Block::create(std::move(image), fmt::format("disk{}", index), execution);
 }
 
 Result<std::unique_ptr<virtio::Device>> make_share(const ShareConfig& share) {
@@ -72,7 +71,12 @@ Result<void> Peripherals::attach_board(const MachineConfig& config) {
 
 // Disks first, so that a guest's names for them do not depend on what else there is.
 Result<void> Peripherals::attach_virtio(const MachineConfig& config, const Surroundings& around) {
-  for (std::size_t index = 0; index < config.disks.size(); ++index) TRY(add(TRY(make_disk(config, index))));
+  for (std::size_t index = 0; index < config.disks.size(); ++index) {
+    auto disk = TRY(make_disk(config, index));
+    disk->count_pages_like(memory_.balloon_value());
+    disks_.push_back(disk.get());
+    TRY(add(std::move(disk)));
+  }
   if (config.net) {
     network_ = TRY(make_network(*config.net, around.loop));
     TRY(add(std::make_unique<virtio::net::Net>(around.loop, *network_, virtio::net::NetOptions{})));
@@ -84,9 +88,22 @@ Result<void> Peripherals::attach_virtio(const MachineConfig& config, const Surro
     balloon_ = balloon.get();
     TRY(add(std::move(balloon)));
   }
-  if (!config.vsock.empty()) TRY(add(TRY(virtio::vsock::Vsock::create(around.loop, {config.vsock}))));
+  if (!config.vsock.empty() || config.vsock_listener) {
+    virtio::vsock::VsockOptions options;
+    options.path = config.vsock;
+    options.listener = config.vsock_listener;
+    auto vsock = TRY(virtio::vsock::Vsock::create(around.loop, options));
+    vsock_ = vsock.get();
+    TRY(add(std::move(vsock)));
+  }
   for (const ShareConfig& share : config.shares) TRY(add(TRY(make_share(share))));
   return {};
+}
+
+Pages Peripherals::balloon_pages_written() const {
+  Pages sum;
+  for (const virtio::Block* disk : disks_) sum += disk->pages_counted();
+  return sum;
 }
 
 Result<void> Peripherals::add(std::unique_ptr<device::virtio::Device> device) {

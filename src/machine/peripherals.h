@@ -18,6 +18,13 @@
 #include "machine/config.h"
 #include "memory/guest_memory.h"
 
+namespace cloister::device::virtio {
+class Block;
+namespace vsock {
+class Vsock;
+}
+}  // namespace cloister::device::virtio
+
 namespace cloister::machine {
 
 // What the devices need from around them. All outlive the devices.
@@ -37,7 +44,10 @@ class Peripherals {
 
   device::Bus& bus() { return bus_; }
   device::QueuedConsole& console() { return console_; }
-  device::virtio::Balloon* balloon() { return balloon_; }  // null: not configured
+  device::virtio::Balloon* balloon() { return balloon_; }   // null: not configured
+  device::virtio::vsock::Vsock* vsock() { return vsock_; }  // likewise
+  // Pages of the balloon value that the guest wrote to its disks, ever.
+  Pages balloon_pages_written() const;
   u32 virtio_devices() const { return static_cast<u32>(transports_.size()); }
 
   // What the guest printed and nobody has shown yet. Any thread; nearly free when there is nothing.
@@ -60,7 +70,9 @@ class Peripherals {
   device::Rtc rtc_;
   std::unique_ptr<device::virtio::net::NetBackend> network_;
   std::vector<std::unique_ptr<device::virtio::Device>> devices_;
-  device::virtio::Balloon* balloon_ = nullptr;  // one of devices_
+  device::virtio::Balloon* balloon_ = nullptr;       // one of devices_
+  device::virtio::vsock::Vsock* vsock_ = nullptr;    // likewise
+  std::vector<const device::virtio::Block*> disks_;  // likewise
   std::vector<std::unique_ptr<device::virtio::MmioTransport>> transports_;
   device::Bus bus_;
 };

@@ -81,6 +81,7 @@ void Profile::add(const hart::Tally& tally) {
     if (tally.interrupts[cause] != 0) add(fmt::format("interrupt {}", cause), tally.interrupts[cause]);
   }
   add("SBI calls", tally.supervisor_calls);
+  add("guest programs' calls", tally.guest_calls);
   add("device accesses", tally.device_accesses);
   add("page-table walks", tally.walks);
   add("block look-ups", tally.lookups);

@@ -20,6 +20,9 @@ enum Reg : u32 {
   kS1 = 9,
   kA0 = 10,
   kA1 = 11,
+  kA2 = 12,
+  kA3 = 13,
+  kA4 = 14,
   kA6 = 16,
   kA7 = 17
 };
@@ -65,6 +68,17 @@ class Program {
     li(kA7, extension);
     li(kA6, function);
     word(0x00000073);
+  }
+  // Cloister's own call: its status is in a0.
+  void guest_call(u64 function, std::initializer_list<u64> arguments = {}) {
+    u32 reg = kA0;
+    for (const u64 argument : arguments) li(static_cast<Reg>(reg++), argument);
+    li(kA7, function);
+    word(0x0000000b);
+  }
+  void store_double(Reg value, Reg base, i32 offset = 0) {
+    const u32 at = static_cast<u32>(offset);
+    word((at >> 5 & 0x7f) << 25 | value << 20 | base << 15 | 3u << 12 | (at & 0x1f) << 7 | 0x23);
   }
   void power_off() { sbi(0x53525354, 0, {0, 0}); }
 

@@ -12,6 +12,7 @@
 // When a content cannot be read back from the swap file, the page stays as it is and the access fails, as
 // with memory that is broken. The next access tries again.
 #include <algorithm>
+#include <cstring>
 
 #include "base/log.h"
 #include "memory/guest_copy.h"
@@ -141,6 +142,11 @@ bool GuestMemory::copy_out(Gpn page, PageWord old, PageCopy& to) const {
     return done.ok();
   } else {
     copy_racing(to.bytes.data(), host_of(page, old), kPageSize);
+  }
+  if (old.source() == Source::kConditionPage) {
+    // A record that is whole: a reader of the copy must not wait for the end of a write.
+    const cloister_condition record = frames_.condition().read();
+    std::memcpy(to.bytes.data(), &record, sizeof record);
   }
   return true;
 }

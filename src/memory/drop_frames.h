@@ -2,11 +2,14 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "memory/guest_memory.h"
 
 // The end of every change that takes frames away (essay in give_up.cpp). For this folder's own files.
 namespace cloister::memory {
+
+inline bool same_page(const std::byte* a, const std::byte* b) { return std::memcmp(a, b, kPageSize) == 0; }
 
 // Gives back the frames of `ours`, pages being changed that have frames of their own, and ends their change
 // with next(page, old) each, in ascending order. The frames go to `credit`, from which next() may take. Sorts

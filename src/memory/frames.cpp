@@ -6,9 +6,6 @@
 namespace cloister::memory {
 namespace {
 
-// What makes a page a balloon page is a secret at its head; the rest is zero, so writing it is cheap.
-constexpr std::size_t kMarkBytes = 32;
-
 Result<os::Mapping> make_balloon_page() {
   os::Mapping page = TRY(os::Mapping::anonymous({kPageSize}, os::Protection::kReadWrite));
   os::fill_random({page.data(), kMarkBytes});
@@ -25,7 +22,9 @@ Result<Frames> Frames::create(Pages pages) {
   places.allow_huge_pages(false);
   os::Mapping zeros = TRY(os::Mapping::anonymous({kZeroRun * kPageSize}, os::Protection::kRead));
   os::Mapping balloon = TRY(make_balloon_page());
-  return Frames(std::move(file), std::move(places), std::move(zeros), std::move(balloon));
+  ConditionPage condition = TRY(ConditionPage::create());
+  return Frames(std::move(file), std::move(places), std::move(zeros), std::move(balloon),
+                std::move(condition));
 }
 
 }  // namespace cloister::memory

@@ -10,7 +10,6 @@
 // the store's frames with its own, so taking memory away never needs memory.
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "memory/codec.h"
 #include "memory/drop_frames.h"
@@ -24,8 +23,6 @@ namespace {
 constexpr std::size_t kPackBatch = 64;
 
 bool has_own_frame(PageWord word) { return word.source() == Source::kOwnFrame; }
-
-bool same_page(const std::byte* a, const std::byte* b) { return std::memcmp(a, b, kPageSize) == 0; }
 
 // What is to become of one page of a batch.
 struct Verdict {
@@ -86,30 +83,6 @@ Pages GuestMemory::discard_batch(std::span<const Gpn> pages) {
   drop(std::span(ours.begin(), own), credit, [&](Gpn, PageWord old) { return emptied(old); });
   stock_.put(credit);
   return {ours.size()};
-}
-
-std::vector<bool> GuestMemory::take_balloon_pages(std::span<const Gpn> pages) {
-  std::vector<Gpn> all;
-  for (auto rest = pages; !rest.empty(); rest = rest.subspan(std::min(PageTable::kBatch, rest.size()))) {
-    std::vector<Gpn> ours =
-        table_.begin_change(rest.first(std::min(PageTable::kBatch, rest.size())), has_own_frame);
-    const auto same = std::partition(ours.begin(), ours.end(), [&](Gpn page) {
-      return same_page(place_of(page), frames_.balloon_page());
-    });
-    for (auto page = same; page != ours.end(); ++page)
-      table_.end_change(*page, table_.look(*page).without(PageWord::kHeld));
-    Pages credit;
-    drop(std::span(ours.begin(), same), credit, [&](Gpn page, PageWord old) {
-      all.push_back(page);
-      return old.moved_to(PageState::kBalloonValue);
-    });
-    stock_.put(credit);
-  }
-  std::sort(all.begin(), all.end());
-  std::vector<bool> taken(pages.size());
-  for (std::size_t i = 0; i < pages.size(); ++i)
-    taken[i] = std::binary_search(all.begin(), all.end(), pages[i]);
-  return taken;
 }
 
 ByWay GuestMemory::evict(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& left) {

@@ -15,6 +15,7 @@
 //   kShared        the vault's frame (slot)    -> kPrivate, a copy            -> kZero, the frame let go
 //   kCompressed    -> kPrivate, unpacked       likewise                       -> kZero, the slot let go
 //   kSwapped       -> kPrivate, read back      likewise                       -> kZero, the slot let go
+//   kCondition     the condition page          -> kPrivate, a copy            -> kZero
 //
 // Invariant: a page in a state without a frame of its own is a hole in the file. So a page that becomes
 // private reads as zeros until written, with nothing cleared, and usage().host never exceeds the frames.
@@ -122,6 +123,7 @@ std::optional<PageWord> GuestMemory::try_settle(Gpn page, Access access, u64 mar
 
 std::byte* GuestMemory::host_of_other(PageWord word) const {
   if (word.source() == Source::kBalloonPage) return frames_.balloon_page();
+  if (word.source() == Source::kConditionPage) return frames_.condition().page();
   CHECK(word.source() == Source::kVault);
   // Nobody writes through it: every write asks first, and the mapping is read-only.
   return const_cast<std::byte*>(vault_->frame(word.slot()));

@@ -17,6 +17,7 @@
 #include "memory/page_copy.h"
 #include "memory/page_table.h"
 #include "memory/swap_file.h"
+#include "memory/usage.h"
 #include "memory/vault.h"
 #include "memory/ways.h"
 
@@ -132,10 +133,13 @@ class GuestMemory {
   Pages discard(std::span<const Gpn> pages);
 
   // Takes those of `pages` that hold the balloon value: compared after they were write-protected. They go on
-  // to read as the value, and a write gets a frame again. `taken[i]` says whether pages[i] was.
-  std::vector<bool> take_balloon_pages(std::span<const Gpn> pages);
-  // The VM's own: 32 random bytes, then zeros. Secret: who knows it may give pages of this VM up.
+  // to read as the value, and a write gets a frame again. One answer for each.
+  std::vector<BalloonAnswer> take_balloon_pages(std::span<const Gpn> pages);
+  // The VM's own: kMarkBytes random bytes, then zeros. Secret: who knows it may give pages of this VM up.
   std::span<const std::byte> balloon_value() const { return {frames_.balloon_page(), kPageSize}; }
+  // The page reads as the condition page from now on, until it is written. False: left as it is.
+  bool show_condition(Gpn page);
+  ConditionPage& condition() { return frames_.condition(); }
 
   // The hashes (xxh3, 64 bits) of pages that are private and not pinned, as hints for sharing: they may
   // change meanwhile. Nothing for all others.
@@ -158,16 +162,9 @@ class GuestMemory {
   // -- What is known of pages
 
   PageState state(Gpn page) const;  // Precondition: `page` is memory
-  // As they are now; what is no memory has none.
   bool has_marks(Gpn page, u64 marks) const { return table_.is_memory(page) && table_.look(page).has(marks); }
 
-  struct Usage {
-    Pages in_state[kPageStates];  // sums to size()
-    Pages frames;                 // held: private pages and the compressed store
-    Pages unused;                 // granted beyond those
-    Pages store;                  // frames of the compressed store
-    Bytes host;                   // what the host's kernel says that frames and store hold now
-  };
+  using Usage = memory::Usage;
   Usage usage() const;
 
   // The marks since the last take_*: for sampling, migration and reclaim. They are cleared and the pages shot
@@ -226,6 +223,9 @@ class GuestMemory {
   template <typename Next>
   void drop(std::span<Gpn> ours, Pages& credit, Next next);
   Pages discard_batch(std::span<const Gpn> pages);
+  std::vector<Gpn> take_balloon_batch(std::span<const Gpn> pages);
+  bool holds_the_value(Gpn page);
+  void move_to(PageState state, std::span<const Gpn> pages);
   std::vector<Gpn> copy_for_swap(std::span<const Gpn> pages, std::span<PageCopy> copies);
   Pages take_swapped(std::span<const Gpn> pages, u32 first);
   void stay_in_memory(std::span<const Gpn> pages);

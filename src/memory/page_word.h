@@ -15,20 +15,22 @@ enum class PageState : u8 {
   kShared,        // a read-only frame that others hold too
   kCompressed,    // in the compressed store
   kSwapped,       // in the swap file
+  kCondition,     // reads as the condition page, live; holds no frame
 };
-inline constexpr int kPageStates = 6;
+inline constexpr int kPageStates = 7;
 
 enum class Access : u8 { kRead, kWrite };
 
 // What an access does to a page in each state. A state gets its row together with the code that brings a page
 // into it; until then no page can be in it, because a page only ever moves to a state that has a row.
 enum class Source : u8 {
-  kZeros,        // the read-only zero page, one for all
-  kOwnFrame,     // the page's own place in the guest's memory file
-  kBalloonPage,  // the read-only page with the VM's balloon value
-  kVault,        // the vault's frame that the slot names
-  kStore,        // packed, in the compressed store: not readable in place
-  kSwap,         // in the swap file: likewise
+  kZeros,          // the read-only zero page, one for all
+  kOwnFrame,       // the page's own place in the guest's memory file
+  kBalloonPage,    // the read-only page with the VM's balloon value
+  kVault,          // the vault's frame that the slot names
+  kStore,          // packed, in the compressed store: not readable in place
+  kSwap,           // in the swap file: likewise
+  kConditionPage,  // the page that the host keeps writing the VM's condition to
 };
 struct StateRule {
   Source source;          // where a read finds the content
@@ -42,6 +44,7 @@ inline constexpr StateRule kStateRules[] = {
     {Source::kVault, PageState::kShared, PageState::kPrivate},              // kShared
     {Source::kStore, PageState::kPrivate, PageState::kPrivate},             // kCompressed
     {Source::kSwap, PageState::kPrivate, PageState::kPrivate},              // kSwapped
+    {Source::kConditionPage, PageState::kCondition, PageState::kPrivate},   // kCondition
 };
 
 constexpr bool is_live(PageState state) { return static_cast<u64>(state) < std::size(kStateRules); }

@@ -137,40 +137,6 @@ TEST_F(ReclaimTest, APinnedPageStays) {
   EXPECT_EQ(memory->state(nth(1)), PageState::kPrivate);
 }
 
-TEST_F(ReclaimTest, BalloonPagesReadAsTheValueAndAWriteGetsAFrame) {
-  const Content value(memory->balloon_value().begin(), memory->balloon_value().end());
-  put(1, value);
-  put(2, text(2));
-  const auto taken = memory->take_balloon_pages(pages(0, 4));
-  EXPECT_EQ(taken, (std::vector<bool>{false, true, false, false}));
-  EXPECT_EQ(memory->state(nth(1)), PageState::kBalloonValue);
-  EXPECT_EQ(in(PageState::kPrivate), 1u);
-  EXPECT_EQ(get(1), value);
-  CachingHart hart(*memory);
-  hart.enter();
-  EXPECT_EQ(hart.load(word_at(1, 0)), *reinterpret_cast<const u64*>(value.data()));
-  hart.store(word_at(1, 100), 7);
-  EXPECT_EQ(hart.load(word_at(1, 100)), 7u);
-  EXPECT_EQ(hart.load(word_at(1, 0)), *reinterpret_cast<const u64*>(value.data()));
-  hart.leave();
-  EXPECT_EQ(memory->state(nth(1)), PageState::kPrivate);
-  memory->check_invariants();
-}
-
-TEST_F(ReclaimTest, AForgedValueIsRefused) {
-  Content value(memory->balloon_value().begin(), memory->balloon_value().end());
-  value.back() = std::byte{1};
-  put(1, value);
-  EXPECT_FALSE(memory->take_balloon_pages(pages(1, 1))[0]);
-  EXPECT_EQ(get(1), value);
-}
-
-TEST_F(ReclaimTest, EachVmHasABalloonValueOfItsOwn) {
-  const auto other = GuestMemory::create(kBase, {kPageSize}).take();
-  EXPECT_FALSE(std::equal(other->balloon_value().begin(), other->balloon_value().end(),
-                          memory->balloon_value().begin()));
-}
-
 TEST_F(ReclaimTest, BalloonPagesAreFoundByScanToo) {
   put(1, Content(memory->balloon_value().begin(), memory->balloon_value().end()));
   EXPECT_EQ(evict(0, 4)[Way::kBalloonValue], Pages{1});

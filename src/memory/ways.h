@@ -30,6 +30,14 @@ class Ways {
   u32 bits_ = 0;
 };
 
+// What became of a page that was to be taken for it holds the balloon value.
+enum class BalloonAnswer : u8 {
+  kTaken,  // also: it was before
+  kOther,  // it holds something else
+  kBusy,   // a device uses it, or somebody changes it just now
+  kNoMemory,
+};
+
 // Frames by the way they were got.
 struct ByWay {
   Pages pages[kWays];

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/units.h"
+#include "memory/page_word.h"
+
+namespace cloister::memory {
+
+// What a guest's memory takes now.
+struct Usage {
+  Pages in_state[kPageStates];  // sums to the guest's size
+  Pages frames;                 // held: private pages and the compressed store
+  Pages unused;                 // granted beyond those
+  Pages store;                  // frames of the compressed store
+  Bytes host;                   // what the host's kernel says that frames and store hold now
+
+  Pages in(PageState state) const { return in_state[static_cast<int>(state)]; }
+};
+
+}  // namespace cloister::memory
