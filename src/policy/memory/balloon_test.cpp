@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/memory/balloon.h"
+
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+
+namespace cloister::policy::memory {
+namespace {
+
+constexpr Units kConfigured{100'000};
+constexpr Nanos kSecond{1'000'000'000};
+constexpr BalloonSigns kCalm{};
+
+BalloonSigns pressed() { return {.pressure = 2000, .page_out_rate = 0, .available = {}}; }
+Nanos at(u64 seconds) { return {seconds * kSecond.raw}; }
+
+std::vector<Units> share(u64 total, std::vector<BalloonApplication> applications) {
+  return share_balloon({total}, applications);
+}
+
+TEST(ShareBalloon, EachGetsItsPartByWhatItCouldGive) {
+  EXPECT_EQ(share(300, {{{1000}, false}, {{2000}, false}}), (std::vector<Units>{{100}, {200}}));
+  EXPECT_TRUE(share(300, {}).empty());
+  EXPECT_EQ(share(300, {{{0}, false}}), (std::vector<Units>{{0}}));
+}
+
+TEST(ShareBalloon, OneUnderPressureCountsAQuarter) {
+  EXPECT_EQ(share(500, {{{4000}, true}, {{4000}, false}}), (std::vector<Units>{{100}, {400}}));
+}
+
+TEST(ShareBalloon, NobodyIsAskedForMoreThanItCanAndOthersTakeTheRest) {
+  EXPECT_EQ(share(3000, {{{100}, false}, {{5000}, true}, {{200}, false}}),
+            (std::vector<Units>{{100}, {2700}, {200}}));
+  EXPECT_EQ(share(1000, {{{100}, false}, {{200}, true}}), (std::vector<Units>{{100}, {200}}));
+}
+
+TEST(ShareBalloon, AnyPartsAreWithinTheirBounds) {
+  Random random(7);
+  for (int round = 0; round < 1000; ++round) {
+    std::vector<BalloonApplication> all(random.below(8));
+    u64 most = 0;
+    for (auto& one : all) one = {{random.below(10'000)}, random.one_in(3)};
+    for (const auto& one : all) most += one.most.raw;
+    const u64 total = random.below(30'000);
+    const auto parts = share(total, all);
+    u64 sum = 0;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      EXPECT_LE(parts[i], all[i].most);
+      sum += parts[i].raw;
+    }
+    EXPECT_LE(sum, total);
+    EXPECT_GE(sum + all.size(), std::min(total, most)) << "but for the rounding";
+  }
+}
+
+TEST(BalloonLoop, WithoutPressureItIsWhatTheHostWishes) {
+  BalloonLoop loop(kConfigured);
+  EXPECT_EQ(loop.decide({5000}, {0}, kCalm, at(0)), Units{5000});
+  EXPECT_EQ(loop.decide({9000}, {5000}, kCalm, at(1)), Units{9000});
+  EXPECT_EQ(loop.decide({100}, {9000}, kCalm, at(1)), Units{100}) << "giving back is at once";
+}
+
+TEST(BalloonLoop, ItIsNeverMoreThanItsPartOfTheMachine) {
+  BalloonLoop loop(kConfigured);
+  EXPECT_EQ(loop.decide(kConfigured, {0}, kCalm, at(0)), Units{65'000});
+}
+
+TEST(BalloonLoop, UnderPressureItShrinksStepByStepAndComesBackAfterARest) {
+  BalloonLoop loop(kConfigured);
+  EXPECT_EQ(loop.decide({40'000}, {0}, kCalm, at(0)), Units{40'000});
+  EXPECT_EQ(loop.decide({40'000}, {40'000}, pressed(), at(1)), Units{35'000});
+  EXPECT_TRUE(loop.yields());
+  EXPECT_EQ(loop.decide({40'000}, {35'000}, pressed(), at(1)), Units{35'000}) << "a step a second";
+  EXPECT_EQ(loop.decide({40'000}, {35'000}, pressed(), at(2)), Units{30'625});
+  EXPECT_EQ(loop.decide({40'000}, {30'625}, kCalm, at(3)), Units{30'625}) << "it rests";
+  const Units grown = loop.decide({40'000}, {30'625}, kCalm, at(7));
+  EXPECT_GT(grown, Units{30'625});
+  EXPECT_LT(grown, Units{40'000});
+  for (u64 second = 8; loop.yields(); ++second) {
+    ASSERT_LT(second, 60u);
+    loop.decide({40'000}, grown, kCalm, at(second));
+  }
+  EXPECT_EQ(loop.decide({40'000}, grown, kCalm, at(60)), Units{40'000});
+}
+
+TEST(BalloonLoop, WithinTheBandItStays) {
+  BalloonLoop loop(kConfigured);
+  loop.decide({40'000}, {0}, kCalm, at(0));
+  loop.decide({40'000}, {40'000}, pressed(), at(1));
+  const BalloonSigns within{.pressure = 500, .page_out_rate = 0, .available = {}};
+  for (u64 second = 2; second < 100; ++second)
+    EXPECT_EQ(loop.decide({40'000}, {35'000}, within, at(second)), Units{35'000});
+}
+
+TEST(BalloonLoop, EachOfTheSignsIsEnough) {
+  for (const BalloonSigns& signs :
+       {BalloonSigns{.pressure = 1001, .page_out_rate = 0, .available = {}},
+        BalloonSigns{.pressure = 0, .page_out_rate = 257, .available = {}},
+        BalloonSigns{.pressure = 0, .page_out_rate = 0, .available = Units{1999}}}) {
+    BalloonLoop loop(kConfigured);
+    EXPECT_EQ(loop.decide({40'000}, {40'000}, signs, at(1)), Units{35'000});
+  }
+}
+
+TEST(BalloonLoop, ALongPressureEmptiesIt) {
+  BalloonLoop loop(kConfigured);
+  Units held{40'000};
+  for (u64 second = 1; second < 60; ++second) held = loop.decide({40'000}, held, pressed(), at(second));
+  EXPECT_EQ(held, Units{0});
+}
+
+}  // namespace
+}  // namespace cloister::policy::memory

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/memory/condition.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace cloister::policy::memory {
+
+std::string_view name_of(ConditionLevel level) {
+  constexpr std::string_view kNames[] = {"ample", "soft", "hard", "critical"};
+  return kNames[static_cast<std::size_t>(level)];
+}
+
+Units available_of(const ConditionInputs& inputs) {
+  const Units room = inputs.target > inputs.held ? inputs.target - inputs.held : Units{};
+  if (!inputs.guest_available) return room;
+  // Free memory of the guest that has frames costs the host nothing more; all that has none may be free too.
+  const Units free = *inputs.guest_available;
+  const Units framed = free > inputs.without_frames ? free - inputs.without_frames : Units{};
+  return std::min(free, room + framed);
+}
+
+bool LevelTracker::update(const ConditionInputs& inputs) {
+  if (inputs.held > inputs.target + kSlack) above_ = true;
+  if (inputs.held <= inputs.target) above_ = false;
+  auto level = static_cast<ConditionLevel>(inputs.state);
+  if (!above_) level = std::min(level, ConditionLevel::kSoft);
+  if (inputs.standing_still) level = ConditionLevel::kCritical;
+  return std::exchange(level_, level) != level;
+}
+
+// Each update counts by the time since the last, up to all of it after two seconds.
+u64 Rate::update(u64 total, Nanos now) {
+  constexpr u64 kSecond = 1'000'000'000, kWindow = 2 * kSecond;
+  if (!begun_ || total < last_ || now < at_) {
+    begun_ = true;
+    rate_ = 0;
+  } else if (now > at_) {
+    const u64 passed = (now - at_).raw;
+    const u64 recent = static_cast<u64>(u128{total - last_} * kSecond / passed);
+    const u64 weight = std::min(passed, kWindow);
+    rate_ = static_cast<u64>((u128{recent} * weight + u128{rate_} * (kWindow - weight)) / kWindow);
+  } else {
+    return rate_;
+  }
+  last_ = total;
+  at_ = now;
+  return rate_;
+}
+
+}  // namespace cloister::policy::memory

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/memory/condition.h"
+
+#include <gtest/gtest.h>
+
+namespace cloister::policy::memory {
+namespace {
+
+using enum ConditionLevel;
+
+ConditionInputs holding(HostState state, u64 held, u64 target = 10'000) {
+  ConditionInputs inputs;
+  inputs.state = state;
+  inputs.held = {held};
+  inputs.target = {target};
+  return inputs;
+}
+
+ConditionLevel level_after(LevelTracker& tracker, const ConditionInputs& inputs) {
+  tracker.update(inputs);
+  return tracker.level();
+}
+
+TEST(ConditionLevels, FollowTheHostForWhoHoldsTooMuch) {
+  LevelTracker tracker;
+  EXPECT_EQ(level_after(tracker, holding(HostState::kHigh, 20'000)), kAmple);
+  EXPECT_EQ(level_after(tracker, holding(HostState::kSoft, 20'000)), kSoft);
+  EXPECT_EQ(level_after(tracker, holding(HostState::kHard, 20'000)), kHard);
+  EXPECT_EQ(level_after(tracker, holding(HostState::kLow, 20'000)), kCritical);
+  EXPECT_FALSE(tracker.update(holding(HostState::kLow, 20'000)));
+  EXPECT_TRUE(tracker.update(holding(HostState::kHigh, 20'000)));
+}
+
+TEST(ConditionLevels, WhoHoldsItsPartIsAskedForLittle) {
+  LevelTracker tracker;
+  EXPECT_EQ(level_after(tracker, holding(HostState::kLow, 10'000)), kSoft);
+  EXPECT_EQ(level_after(tracker, holding(HostState::kHigh, 10'000)), kAmple);
+}
+
+TEST(ConditionLevels, ALittleMoreOrLessThanItsPartChangesNothing) {
+  LevelTracker tracker;
+  EXPECT_EQ(level_after(tracker, holding(HostState::kHard, 10'000 + 512)), kSoft);
+  EXPECT_EQ(level_after(tracker, holding(HostState::kHard, 10'000 + 513)), kHard);
+  EXPECT_EQ(level_after(tracker, holding(HostState::kHard, 10'000 + 1)), kHard);
+  EXPECT_EQ(level_after(tracker, holding(HostState::kHard, 10'000)), kSoft);
+}
+
+TEST(ConditionLevels, StandingStillIsCritical) {
+  LevelTracker tracker;
+  ConditionInputs inputs = holding(HostState::kHard, 20'000);
+  inputs.standing_still = true;
+  EXPECT_EQ(level_after(tracker, inputs), kCritical);
+}
+
+TEST(ConditionFigures, WhatIsAvailableIsWhatMayStillBeHadAndWhatIsFreeWithFrames) {
+  ConditionInputs inputs = holding(HostState::kSoft, 8'000);
+  EXPECT_EQ(available_of(inputs), Units{2'000});
+  inputs.without_frames = {3'000};
+  inputs.guest_available = Units{5'000};
+  EXPECT_EQ(available_of(inputs), Units{4'000}) << "3000 of it have no frame, and 2000 more may be had";
+  inputs.guest_available = Units{1'500};
+  EXPECT_EQ(available_of(inputs), Units{1'500});
+  inputs.held = {12'000};
+  EXPECT_EQ(available_of(inputs), Units{0});
+  EXPECT_EQ(gap_of(inputs.held, inputs.target), Units{2'000});
+  EXPECT_EQ(gap_of({5}, {10}), Units{0});
+}
+
+TEST(Rates, AreAveragedAndFallToNothing) {
+  constexpr u64 kSecond = 1'000'000'000;
+  Rate rate;
+  EXPECT_EQ(rate.update(500, Nanos{kSecond}), 0u) << "the first figure says nothing";
+  EXPECT_EQ(rate.update(700, Nanos{3 * kSecond}), 100u);
+  EXPECT_EQ(rate.update(700, Nanos{4 * kSecond}), 50u);
+  EXPECT_EQ(rate.update(700, Nanos{4 * kSecond}), 50u);
+  EXPECT_EQ(rate.update(700, Nanos{9 * kSecond}), 0u);
+  EXPECT_EQ(rate.update(3, Nanos{10 * kSecond}), 0u) << "begun anew";
+}
+
+}  // namespace
+}  // namespace cloister::policy::memory
