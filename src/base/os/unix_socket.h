@@ -61,6 +61,8 @@ class UnixListener {
   // Replaces a socket file behind which nobody listens any more. Refused: a path on which somebody listens,
   // that is anything but a socket, or that is too long (107 bytes).
   static Result<UnixListener> listen(const std::string& path, SocketKind kind = SocketKind::kStream);
+  // A listening socket that another process made; its file stays.
+  static UnixListener adopt(Fd listener) { return UnixListener(std::move(listener), ""); }
   UnixListener(UnixListener&&) = default;
   UnixListener& operator=(UnixListener&&) = delete;
   ~UnixListener();

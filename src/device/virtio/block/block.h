@@ -40,6 +40,12 @@ class Block final : public Device {
                                                BlockExecution execution);
   ~Block() override;
 
+  // Pages of the balloon value in what the guest writes are counted, and stored as any others: what a disk
+  // holds must outlive this process, and nothing shorter than the page says what it is to read as. They take
+  // no frame on their way. Before the first request.
+  void count_pages_like(std::span<const std::byte> page) { server_.count_pages_like(page); }
+  Pages pages_counted() const { return server_.counted(); }  // any thread
+
   DeviceId id() const override { return DeviceId::kBlock; }
   std::string_view name() const override { return server_.serial(); }
   u64 features() const override;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -81,12 +82,24 @@ BlockStatus RequestServer::write(Chain& chain, u64 sector) {
   Result<void> result;
   u64 offset = sector << kSectorShift;
   const bool whole = chain.read_in_place(chain.readable(), [&](std::span<const std::byte> run) {
+    count(run);
     result = image_->write(offset, run);
     offset += run.size();
     return result.ok();
   });
   if (!whole) return status_of(result);
   return write_through_ ? flush() : BlockStatus::kOk;
+}
+
+// A guest that pages out its balloon writes whole pages; their head tells nearly all others apart.
+void RequestServer::count(std::span<const std::byte> written) {
+  constexpr std::size_t kHead = 32;
+  if (counted_page_.empty()) return;
+  for (; written.size() >= kPageSize; written = written.subspan(kPageSize)) {
+    if (std::memcmp(written.data(), counted_page_.data(), kHead) == 0 &&
+        std::memcmp(written.data(), counted_page_.data(), kPageSize) == 0)
+      counted_.fetch_add(1, std::memory_order_relaxed);
+  }
 }
 
 BlockStatus RequestServer::flush() {

@@ -21,7 +21,8 @@ Result<std::unique_ptr<Vsock>> Vsock::create(os::EventLoop& loop, const VsockOpt
     return error("the guest's vsock address (CID) {} is not one for guests; give one of 3 to 4294967294",
                  options.guest_cid);
   }
-  os::UnixListener listener = TRY(os::UnixListener::listen(options.path));
+  os::UnixListener listener = options.listener ? os::UnixListener::adopt(os::Fd(*options.listener))
+                                               : TRY(os::UnixListener::listen(options.path));
   std::unique_ptr<Vsock> device(new Vsock(loop, std::move(listener), options));
   device->watch_listener();
   return device;
@@ -47,6 +48,11 @@ void Vsock::read_config(u32 offset, std::span<std::byte> to) {
 void Vsock::activate(Port& port, u64) {
   MutexLock lock(mutex_);
   port_ = &port;
+}
+
+void Vsock::serve(u32 port, Accepted accepted) {
+  MutexLock lock(mutex_);
+  CHECK(served_.emplace(port, std::move(accepted)).second);
 }
 
 void Vsock::notify(u32) {

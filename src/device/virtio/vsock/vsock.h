@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,6 +24,9 @@ namespace cloister::device::virtio::vsock {
 struct VsockOptions {
   std::string path;  // of the unix socket to listen on, and the front of the others' names
   u64 guest_cid = 3;
+  // A listening socket to use instead of PATH: then the guest reaches no unix sockets, only what is served
+  // here.
+  std::optional<int> listener = {};
 };
 
 // virtio-vsock: stream sockets between the guest and unix sockets of the host.
@@ -30,7 +34,8 @@ struct VsockOptions {
 //  - A program of the host connects to PATH and writes "CONNECT <port>\n". When the guest's program that
 //    listens on that port accepts, it reads "OK <port>\n", and from then on what the guest sends. When nobody
 //    listens, or the guest has no driver, its connection is closed.
-//  - A program of the guest that connects to port N of the host (CID 2) reaches whoever listens on PATH_N.
+//  - A program of the guest that connects to port N of the host (CID 2) reaches who serves that port in this
+//    process, or else whoever listens on PATH_N.
 //
 // All work is done on the event loop's thread under one lock, in batches. reset() comes on another thread; it
 // puts the connections aside, and the loop closes them.
@@ -55,6 +60,12 @@ class Vsock final : public Device {
   void activate(Port& port, u64 negotiated) override;
   void notify(u32 queue_index) override;
   void reset() override;
+
+  // From now on connections to this port come here instead: `accepted` gets the host's end of each, whose
+  // other end behaves as any program of the host. It is called under this device's lock, so it may only pass
+  // the end on. Before the loop runs. Precondition: the port is not served yet.
+  using Accepted = std::function<void(os::UnixStream)>;
+  void serve(u32 port, Accepted accepted);
 
   // Closes all connections and tells the guest that its transport began anew: after its memory was brought
   // back from elsewhere. Any thread.
@@ -99,6 +110,7 @@ class Vsock final : public Device {
   void take_chain(Chain& chain) REQUIRES(mutex_);
   void take_packet(const Header& header, std::span<const std::byte> payload) REQUIRES(mutex_);
   void take_request(const Header& header) REQUIRES(mutex_);
+  os::Attempt<os::UnixStream> reach(u32 port) REQUIRES(mutex_);
   void refuse(const Header& header) REQUIRES(mutex_);
   void add(Ports ports, Connection connection) REQUIRES(mutex_);
   void settle(Entries::iterator entry) REQUIRES(mutex_);
@@ -127,8 +139,9 @@ class Vsock final : public Device {
   std::deque<Ports> runnable_ GUARDED_BY(mutex_);  // may have a packet for the guest; each served in turn
   std::deque<Header> resets_ GUARDED_BY(mutex_);
   std::map<u64, Caller> callers_ GUARDED_BY(mutex_);
-  std::vector<Entry> aside_ GUARDED_BY(mutex_);     // of an earlier session: to be closed by the loop
-  std::optional<Chain> buffer_ GUARDED_BY(mutex_);  // popped for the next packet
+  std::map<u32, Accepted> served_ GUARDED_BY(mutex_);  // by port
+  std::vector<Entry> aside_ GUARDED_BY(mutex_);        // of an earlier session: to be closed by the loop
+  std::optional<Chain> buffer_ GUARDED_BY(mutex_);     // popped for the next packet
   bool event_due_ GUARDED_BY(mutex_) = false;
   u64 next_serial_ GUARDED_BY(mutex_) = 1;
   u32 next_host_port_ GUARDED_BY(mutex_) = 1u << 30;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -37,9 +38,23 @@ void Vsock::take_packet(const Header& header, std::span<const std::byte> payload
 
 void Vsock::take_request(const Header& header) {
   if (full()) return refuse(header);
-  auto stream = os::UnixStream::connect(fmt::format("{}_{}", options_.path, u32{header.destination_port}));
+  auto stream = reach(header.destination_port);
   if (!stream.ok()) return refuse(header);
   add({header.source_port, header.destination_port}, Connection::to_host(header, stream.take()));
+}
+
+// Who serves the port: here, or behind a socket of the host.
+os::Attempt<os::UnixStream> Vsock::reach(u32 port) {
+  const auto served = served_.find(port);
+  if (served == served_.end()) {
+    if (options_.listener) return os::Errno{ECONNREFUSED};
+    return os::UnixStream::connect(fmt::format("{}_{}", options_.path, port));
+  }
+  auto ends = os::UnixStream::pair(os::SocketKind::kStream);
+  if (!ends.ok()) return ends.failure();
+  auto [ours, theirs] = ends.take();
+  served->second(std::move(theirs));
+  return std::move(ours);
 }
 
 // Nonsense, or a packet for no connection: the connection, if there is one, is reset.

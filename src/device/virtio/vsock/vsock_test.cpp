@@ -191,6 +191,16 @@ TEST_F(Sockets, ConnectTheHostToTheGuest) {
   EXPECT_EQ(read(caller), "good day");
 }
 
+TEST_F(Sockets, ServeAPortInThisProcess) {
+  os::UnixStream program;
+  device_->serve(80, [&](os::UnixStream end) { program = std::move(end); });
+  ports_ = {1000, 80};
+  send(Operation::kRequest);
+  expect(Operation::kResponse);
+  send(Operation::kData, "hello");
+  EXPECT_EQ(read(program), "hello");
+}
+
 TEST_F(Sockets, ConnectTheGuestToTheHost) {
   const auto listener = listen(80);
   const auto program = connect_to_host(listener);
