@@ -56,8 +56,9 @@ class Hart final : public memory::TlbHolder {
   void reset(u64 pc, u64 opaque);
 
   // Executes about `budget` guest instructions, whole blocks, or fewer: to the first block boundary at or
-  // behind it. The hart is a safe point's distance (one block) from each stop. Meanwhile the thread's FP unit
-  // is the guest's; calls to the environment find it as it was before.
+  // behind it. Bound: who asks for a safe point, an interrupt or the exit gets it within one block of 64
+  // instructions; with a translator within a region and a stretch of a loop, 2,752 (docs/translator.md).
+  // Meanwhile the thread's FP unit is the guest's; calls to the environment find it as it was before.
   Exit run(u64 budget);
 
   u64 reg(u32 index) const;  // x0..x31

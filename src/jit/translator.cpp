@@ -156,6 +156,7 @@ const void* Translator::make(hart::Core& core, u64 address, Tier tier) {
   passes::find_constants(region);
   passes::find_dead(region);
   passes::group_accesses(region);
+  if (tier == Tier::kFinal) passes::find_loops(region);
   auto code = x64::compile(region, *cache_, thunks_);
   if (!code) {
     clear(core);
@@ -198,7 +199,7 @@ void Translator::note_sources(Region& region, const ir::Region& made_of, std::sp
 // From now on blocks and slots lead there, also from what it takes the place of.
 void Translator::publish(hart::Core& core, Region& region) {
   *region.code.header = {core.state.epoch, &region};
-  *region.code.heat = options_.very_hot;
+  *region.code.heat = i64{options_.very_hot} * x64::kEntryWeight;
   for (const x64::Code::Entry& entry : region.code.entries) {
     const u64 address = region.page.address().raw + entry.offset;
     const auto found = places_.find(address);
@@ -223,7 +224,7 @@ void Translator::supersede(Region& old, const Region& better) {
 // The region was entered very often: at the next opportunity it is made anew.
 void Translator::want_better(hart::Core& core, x64::Header* header) {
   auto& region = *static_cast<Region*>(header->owner);
-  *region.code.heat = options_.very_hot;
+  *region.code.heat = i64{options_.very_hot} * x64::kEntryWeight;
   region.is_hot = true;
   core.wanted = core.blocks.find(region.page.address().raw + (core.state.pc & kPageMask));
 }

@@ -19,8 +19,8 @@ struct TranslatorOptions {
   // A block entered so often is translated. Bound: translating an instruction costs about as much as
   // interpreting it a few hundred times, and a block that ran 16 times is likely to run thousands of times.
   u32 hot = 16;
-  // A region entered so often is made anew: by then more of the blocks around it have been executed, and it
-  // may be larger.
+  // A region entered so often, or whose loops went round eight times as often, is made anew: by then more of
+  // the blocks around it have been executed, and it may be larger.
   u32 very_hot = 1000;
 };
 

@@ -84,11 +84,48 @@ struct Block {
   bool ends_in_interpreter = false;
 };
 
+// A sum of registers as a loop's head finds them: x[scaled] << shift, x[plain], and a constant.
+struct Sum {
+  u8 scaled = 0;
+  u8 shift = 0;
+  u8 plain = 0;
+  i64 offset = 0;
+
+  Sum plus(i64 more) const { return {scaled, shift, plain, offset + more}; }
+  bool same_registers(const Sum& other) const {
+    return scaled == other.scaled && shift == other.shift && plain == other.plain;
+  }
+};
+
+// Groups of a loop whose addresses move by the same constant each round and keep their distance. While all
+// `places` lie in the page of `slot`, so do all accesses of all the loop's rounds.
+struct Stream {
+  struct Member {
+    u32 block;
+    u16 group;
+  };
+  std::vector<Member> members;
+  u16 slot = 0;
+  i64 low = 0;   // of the group that the slot is of
+  u32 size = 0;  // bytes from each place
+  std::vector<Sum> places;
+};
+
+// A loop with one way round. Of a number of rounds at once its code can look beforehand whether they stay in
+// their pages.
+struct Loop {
+  std::vector<u32> blocks;  // the head first
+  u32 steps = 0;            // of a round
+  u32 rounds = 0;           // to look at beforehand
+  std::vector<Stream> streams;
+};
+
 struct Region {
   std::vector<Block> blocks;  // the entry first
+  std::vector<Loop> loops;    // passes/loops
   bool uses_float = false;
   u16 kept_slots = 0;           // passes/groups: the first so many slots are of groups that are kept
-  bool counts_entries = false;  // its code does, and leaves when it is hot
+  bool counts_entries = false;  // its code does, with the rounds of loops, and leaves when it is hot
 
   u32 count_steps() const {
     std::size_t count = 0;

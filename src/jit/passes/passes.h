@@ -21,6 +21,9 @@ void find_dead(ir::Region& region);
 // Loads and stores that share one look-up in the soft TLB.
 void group_accesses(ir::Region& region);
 
+// Loops with one way round, and how their accesses move. After group_accesses().
+void find_loops(ir::Region& region);
+
 // Guest registers by how much the region uses them, weighted by loops; unused ones are left out.
 // Numbers: 0..31 x registers (0 never stands there), 32..63 f registers.
 struct Ranking {
@@ -28,6 +31,7 @@ struct Ranking {
   std::vector<u8> floats;
 };
 Ranking rank_registers(const ir::Region& region);
+Ranking rank_registers(const ir::Region& region, const ir::Loop& loop);
 
 // What a step reads and writes, as bits numbered like Ranking's. x0 never counts.
 struct Effects {

@@ -5,17 +5,21 @@
 
 namespace cloister::jit::passes {
 
-Ranking rank_registers(const ir::Region& region) {
-  std::array<u64, 64> uses{};
-  for (const ir::Block& block : region.blocks) {
-    for (const ir::Step& step : block.steps) {
-      if (step.dead) continue;
-      const Effects effect = effects(step);
-      for (u32 reg = 1; reg < 64; ++reg) {
-        uses[reg] += block.weight * ((effect.reads >> reg & 1) + (effect.writes >> reg & 1));
-      }
+namespace {
+
+using Uses = std::array<u64, 64>;
+
+void count(const ir::Block& block, u64 weight, Uses& uses) {
+  for (const ir::Step& step : block.steps) {
+    if (step.dead) continue;
+    const Effects effect = effects(step);
+    for (u32 reg = 1; reg < 64; ++reg) {
+      uses[reg] += weight * ((effect.reads >> reg & 1) + (effect.writes >> reg & 1));
     }
   }
+}
+
+Ranking ranking_by(const Uses& uses) {
   Ranking ranking;
   for (u8 reg = 1; reg < 64; ++reg) {
     if (uses[reg] != 0) (reg < 32 ? ranking.integers : ranking.floats).push_back(reg);
@@ -24,6 +28,20 @@ Ranking rank_registers(const ir::Region& region) {
   std::stable_sort(ranking.integers.begin(), ranking.integers.end(), more_used);
   std::stable_sort(ranking.floats.begin(), ranking.floats.end(), more_used);
   return ranking;
+}
+
+}  // namespace
+
+Ranking rank_registers(const ir::Region& region) {
+  Uses uses{};
+  for (const ir::Block& block : region.blocks) count(block, block.weight, uses);
+  return ranking_by(uses);
+}
+
+Ranking rank_registers(const ir::Region& region, const ir::Loop& loop) {
+  Uses uses{};
+  for (const u32 index : loop.blocks) count(region.blocks[index], 1, uses);
+  return ranking_by(uses);
 }
 
 }  // namespace cloister::jit::passes

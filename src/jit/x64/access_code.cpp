@@ -222,8 +222,11 @@ void RegionCode::finish_store(const isa::Insn& insn, const x86::Mem& to) {
 x86::Mem RegionCode::member_place(const Here& here, u32 size) {
   const ir::Step& step = here.current();
   const ir::Group& group = here.block->groups[step.group];
+  if (here.rounds != nullptr) {
+    if (const auto place = streamed_place(here, size)) return *place;
+  }
   if (group.first == here.step) {
-    open_group(here);
+    here.rounds != nullptr ? open_group_in_round(here) : open_group(here);
   } else {
     a_.mov(x86::rcx, addend_at(group.slot));
   }
@@ -232,8 +235,13 @@ x86::Mem RegionCode::member_place(const Here& here, u32 size) {
 
 // Of an access that stands for itself.
 x86::Mem RegionCode::single_place(const Here& here, u32 size, bool write, const Label& back) {
-  const Label slow = a_.newLabel();
   const x86::Gp address = address_of(here.current().insn);
+  const x86::Mem place = x86::ptr(address, x86::rcx, 0, 0, size);
+  if (here.rounds != nullptr) {
+    look_up(address, size, !write, write, leave_rounds_before(here));
+    return place;
+  }
+  const Label slow = a_.newLabel();
   look_up(address, size, !write, write, slow);
   later([this, here, slow, back] {
     a_.bind(slow);
@@ -242,7 +250,7 @@ x86::Mem RegionCode::single_place(const Here& here, u32 size, bool write, const 
     const bool ends_groups = here.grouped && here.current().crossed;
     a_.jmp(ends_groups ? ungrouped(here, here.step + 1) : back);
   });
-  return x86::ptr(address, x86::rcx, 0, 0, size);
+  return place;
 }
 
 void RegionCode::emit_access(const Here& here, bool write) {

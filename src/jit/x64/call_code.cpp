@@ -74,6 +74,10 @@ CallSite& RegionCode::site(const Here& here) {
 }
 
 void RegionCode::call_handler(const Here& here) {
+  if (here.rounds != nullptr) {
+    a_.jmp(leave_rounds_before(here));
+    return;
+  }
   emit_.widen_all();
   a_.mov(x86::rax, asmjit::imm(&site(here)));
   a_.call(call_step_);
@@ -94,7 +98,7 @@ void RegionCode::by_handler(const Here& here, const Label& otherwise, const Labe
     call_handler(here);
     a_.jmp(back);
   };
-  later_.push_back({emit, known_before_});
+  later(emit, known_before_);
 }
 
 // Calls `function` with the site in rax. While the host's code works, all homes are in the State, where it

@@ -25,8 +25,10 @@ inline constexpr u64 kExitStale = 2;  // pc's region is of another epoch; `place
 // A jump went through a slot, `place`, that leads nowhere yet. Writing the entry of the code for pc there
 // makes the jump direct.
 inline constexpr u64 kExitSlot = 3;
-inline constexpr u64 kExitHot =
-    4;  // pc's region was entered as often as Code::heat said; `place` is its Header
+// pc's region has done as much as Code::heat said; `place` is its Header.
+inline constexpr u64 kExitHot = 4;
+// What is gained by making a region anew lies in its loops and in its entries.
+inline constexpr i32 kEntryWeight = 8;
 
 // The few routines that all translated code shares, at the beginning of the code cache.
 struct Thunks {
@@ -66,7 +68,8 @@ struct Code {
   std::vector<Entry> entries;  // the region's first block first
   Header* header = nullptr;    // where it may be written
   std::size_t size = 0;
-  // How often the region may yet be entered before it leaves as hot; where the region counts.
+  // What the region may yet do before it leaves as hot, where it counts: a round of a loop takes 1, an entry
+  // kEntryWeight.
   std::unique_ptr<i64> heat;
   std::deque<CallSite> sites;
   std::vector<std::vector<hart::Uop>> uops;  // by block

@@ -1,51 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/properties.h"
+#include "jit/x64/conditions.h"
 #include "jit/x64/region_code.h"
 
 // The ends of blocks: branches, jumps, and the ways out of a region.
 namespace cloister::jit::x64 {
 
 using isa::Op;
-
-namespace {
-
-u32 condition_of(Op op) {
-  namespace Inst = x86::Inst;
-  switch (op) {
-    case Op::beq:
-      return Inst::kIdJe;
-    case Op::bne:
-      return Inst::kIdJne;
-    case Op::blt:
-      return Inst::kIdJl;
-    case Op::bge:
-      return Inst::kIdJge;
-    case Op::bltu:
-      return Inst::kIdJb;
-    default:
-      return Inst::kIdJae;
-  }
-}
-
-u32 opposite(u32 condition) {
-  namespace Inst = x86::Inst;
-  switch (condition) {
-    case Inst::kIdJe:
-      return Inst::kIdJne;
-    case Inst::kIdJne:
-      return Inst::kIdJe;
-    case Inst::kIdJl:
-      return Inst::kIdJge;
-    case Inst::kIdJge:
-      return Inst::kIdJl;
-    case Inst::kIdJb:
-      return Inst::kIdJae;
-    default:
-      return Inst::kIdJb;
-  }
-}
-
-}  // namespace
 
 void RegionCode::emit_end(const Here& here) {
   emit_.widen_all();
@@ -70,11 +31,11 @@ void RegionCode::emit_branch(const Here& here) {
   emit_.compare(insn.rs1, insn.rs2);
   const i64 target = i64{here.current().offset} + insn.imm;
   if (falls_through(here, here.block->taken) && here.block->next != ir::kLeaves) {
-    a_.emit(opposite(condition_of(insn.op)), block_labels_[static_cast<u32>(here.block->next)]);
+    a_.emit(opposite(condition_of(insn.op)), label_of(here, here.block->next));
     return;
   }
   if (here.block->taken != ir::kLeaves) {
-    a_.emit(condition_of(insn.op), block_labels_[static_cast<u32>(here.block->taken)]);
+    a_.emit(condition_of(insn.op), label_of(here, here.block->taken));
   } else {
     const Label leaves = a_.newLabel();
     a_.emit(condition_of(insn.op), leaves);
@@ -158,8 +119,16 @@ void RegionCode::jump_by_table(const Here& here) {
   tables_.push_back(std::move(table));
 }
 
+// Back to a loop's head it goes by the loop's rounds without checks, where there are such.
+const asmjit::Label& RegionCode::label_of(const Here& here, i32 block) const {
+  const u32 index = static_cast<u32>(block);
+  const Rounds* rounds = rounds_between(here.block_index, index);
+  return rounds != nullptr ? rounds->enter : block_labels_[index];
+}
+
 bool RegionCode::falls_through(const Here& here, i32 block) const {
   return here.grouped && block != ir::kLeaves &&
+         rounds_between(here.block_index, static_cast<u32>(block)) == nullptr &&
          place_in_order_[static_cast<u32>(block)] == place_in_order_[here.block_index] + 1;
 }
 
@@ -168,7 +137,7 @@ void RegionCode::go_to(const Here& here, i32 block, i64 offset) {
   if (block == ir::kLeaves) {
     return leave_to_page_offset(written_before(here) | passes::effects(here.current()).writes, offset);
   }
-  if (!falls_through(here, block)) a_.jmp(block_labels_[static_cast<u32>(block)]);
+  if (!falls_through(here, block)) a_.jmp(label_of(here, block));
 }
 
 // A jump within the page needs no translation: whoever maps this page maps the target.

@@ -9,52 +9,40 @@ namespace cloister::jit::x64 {
 using isa::Op;
 namespace Inst = x86::Inst;
 
-Homes::Homes(const passes::Ranking& ranking) {
-  home_.fill(-1);
-  for (std::size_t i = 0; i < ranking.integers.size() && i < kIntegerHomes; ++i) {
-    home_[ranking.integers[i]] = static_cast<i8>(i);
-    homed_ |= u64{1} << ranking.integers[i];
-  }
-  for (std::size_t i = 0; i < ranking.floats.size() && i < kFloatHomes; ++i) {
-    home_[ranking.floats[i]] = static_cast<i8>(i);
-    homed_ |= u64{1} << ranking.floats[i];
-  }
-}
-
 void Emitter::load(const x86::Gp& scratch, u8 reg) {
   if (reg == 0) {
     a_.xor_(scratch.r32(), scratch.r32());
-  } else if (!homes_.has(reg)) {
+  } else if (!homes().has(reg)) {
     a_.mov(scratch, state_x(reg));
   } else if (known_.narrow >> reg & 1) {
-    a_.movsxd(scratch, homes_.integer(reg).r32());
+    a_.movsxd(scratch, homes().integer(reg).r32());
   } else {
-    a_.mov(scratch, homes_.integer(reg));
+    a_.mov(scratch, homes().integer(reg));
   }
 }
 
 void Emitter::load_low(const x86::Gp& scratch, u8 reg) {
   if (reg == 0) {
     a_.xor_(scratch.r32(), scratch.r32());
-  } else if (homes_.has(reg)) {
-    a_.mov(scratch.r32(), homes_.integer(reg).r32());
+  } else if (homes().has(reg)) {
+    a_.mov(scratch.r32(), homes().integer(reg).r32());
   } else {
     a_.mov(scratch.r32(), state_x(reg, 4));
   }
 }
 
 x86::Gp Emitter::use(u8 reg, const x86::Gp& scratch) {
-  if (reg != 0 && homes_.has(reg)) {
-    if (known_.narrow >> reg & 1) a_.movsxd(homes_.integer(reg), homes_.integer(reg).r32());
+  if (reg != 0 && homes().has(reg)) {
+    if (known_.narrow >> reg & 1) a_.movsxd(homes().integer(reg), homes().integer(reg).r32());
     known_.narrow &= ~(1u << reg);
-    return homes_.integer(reg);
+    return homes().integer(reg);
   }
   load(scratch, reg);
   return scratch;
 }
 
 x86::Gp Emitter::use_low(u8 reg, const x86::Gp& scratch) {
-  if (reg != 0 && homes_.has(reg)) return homes_.integer(reg);
+  if (reg != 0 && homes().has(reg)) return homes().integer(reg);
   load_low(scratch, reg);
   return scratch;
 }
@@ -66,17 +54,17 @@ void Emitter::widen_all() {
 }
 
 x86::Gp Emitter::target(u8 reg, const x86::Gp& scratch) const {
-  return reg != 0 && homes_.has(reg) ? homes_.integer(reg) : scratch;
+  return reg != 0 && homes().has(reg) ? homes().integer(reg) : scratch;
 }
 
 void Emitter::store(u8 reg, const x86::Gp& from) {
   if (reg == 0) return;
   known_.narrow &= ~(1u << reg);
   known_.words &= ~(1u << reg);
-  if (!homes_.has(reg)) {
+  if (!homes().has(reg)) {
     a_.mov(state_x(reg), from);
-  } else if (homes_.integer(reg) != from) {
-    a_.mov(homes_.integer(reg), from);
+  } else if (homes().integer(reg) != from) {
+    a_.mov(homes().integer(reg), from);
   }
 }
 
@@ -87,11 +75,11 @@ void Emitter::store_extended(u8 reg, const x86::Gp& from) {
 
 void Emitter::store_word(u8 reg, const x86::Gp& from) {
   if (reg == 0) return;
-  if (!homes_.has(reg)) {
+  if (!homes().has(reg)) {
     a_.movsxd(x86::rax, from.r32());
     return store_extended(reg, x86::rax);
   }
-  if (homes_.integer(reg) != from) a_.mov(homes_.integer(reg).r32(), from.r32());
+  if (homes().integer(reg) != from) a_.mov(homes().integer(reg).r32(), from.r32());
   known_.narrow |= 1u << reg;
   known_.words |= 1u << reg;
 }
@@ -103,28 +91,28 @@ void Emitter::compare(u8 first, u8 second) {
   const x86::Gp left = words ? use_low(first, x86::rax) : use(first, x86::rax);
   if (second == 0) {
     a_.test(sized(left), sized(left));
-  } else if (homes_.has(second)) {
-    a_.cmp(sized(left), sized(words ? homes_.integer(second) : use(second, x86::rcx)));
+  } else if (homes().has(second)) {
+    a_.cmp(sized(left), sized(words ? homes().integer(second) : use(second, x86::rcx)));
   } else {
     a_.cmp(sized(left), state_x(second, words ? 4 : 8));
   }
 }
 
 x86::Xmm Emitter::use_float(u8 reg, const x86::Xmm& scratch) {
-  if (homes_.has(32u + reg)) return homes_.floating(32u + reg);
+  if (homes().has(32u + reg)) return homes().floating(32u + reg);
   a_.movsd(scratch, state_f(reg));
   return scratch;
 }
 
 x86::Xmm Emitter::target_float(u8 reg, const x86::Xmm& scratch) const {
-  return homes_.has(32u + reg) ? homes_.floating(32u + reg) : scratch;
+  return homes().has(32u + reg) ? homes().floating(32u + reg) : scratch;
 }
 
 void Emitter::store_float(u8 reg, const x86::Xmm& from) {
-  if (!homes_.has(32u + reg)) {
+  if (!homes().has(32u + reg)) {
     a_.movsd(state_f(reg), from);
-  } else if (homes_.floating(32u + reg) != from) {
-    a_.movaps(homes_.floating(32u + reg), from);
+  } else if (homes().floating(32u + reg) != from) {
+    a_.movaps(homes().floating(32u + reg), from);
   }
 }
 
@@ -158,15 +146,15 @@ void Emitter::binary(const isa::Insn& insn, u32 id, Commutes commutes, u32 width
   const auto sized = [wide](const x86::Gp& reg) { return wide ? reg : reg.r32(); };
   u8 first = insn.rs1, second = insn.rs2;
   x86::Gp to = target(insn.rd, x86::rax);
-  if (second != 0 && homes_.has(second) && homes_.integer(second) == to && first != second) {
+  if (second != 0 && homes().has(second) && homes().integer(second) == to && first != second) {
     if (commutes == Commutes::kYes) {
       std::swap(first, second);
     } else {
       to = x86::rax;
     }
   }
-  if (wide && second != 0 && homes_.has(second)) (void)use(second, x86::rcx);
-  if (first == insn.rd && homes_.has(first) && first != 0 && to != x86::rax) {
+  if (wide && second != 0 && homes().has(second)) (void)use(second, x86::rcx);
+  if (first == insn.rd && homes().has(first) && first != 0 && to != x86::rax) {
     if (wide) (void)use(first, x86::rax);
   } else {
     wide ? load(to, first) : load_low(to, first);
@@ -174,8 +162,8 @@ void Emitter::binary(const isa::Insn& insn, u32 id, Commutes commutes, u32 width
   if (second == 0) {
     a_.xor_(x86::ecx, x86::ecx);
     a_.emit(id, sized(to), sized(x86::rcx));
-  } else if (homes_.has(second)) {
-    a_.emit(id, sized(to), sized(homes_.integer(second)));
+  } else if (homes().has(second)) {
+    a_.emit(id, sized(to), sized(homes().integer(second)));
   } else {
     a_.emit(id, sized(to), state_x(second, width));
   }
@@ -208,7 +196,7 @@ void Emitter::logic_immediate(const isa::Insn& insn, u32 id) {
   const bool clears = id == Inst::kIdAnd && insn.imm >= 0;
   const bool low = clears || is_word(insn.rs1);
   const x86::Gp to = target(insn.rd, x86::rax);
-  if (insn.rs1 != insn.rd || !homes_.has(insn.rd) || insn.rd == 0) {
+  if (insn.rs1 != insn.rd || !homes().has(insn.rd) || insn.rd == 0) {
     low ? load_low(to, insn.rs1) : load(to, insn.rs1);
   } else if (!low) {
     (void)use(insn.rs1, x86::rax);
@@ -222,9 +210,9 @@ void Emitter::logic_immediate(const isa::Insn& insn, u32 id) {
 void Emitter::add(const isa::Insn& insn) {
   if (insn.rs1 == 0) return copy(insn.rd, insn.rs2);
   if (insn.rs2 == 0) return copy(insn.rd, insn.rs1);
-  const bool has_homes = homes_.has(insn.rs1) && homes_.has(insn.rs2);
+  const bool has_homes = homes().has(insn.rs1) && homes().has(insn.rs2);
   const x86::Gp to = target(insn.rd, x86::rax);
-  if (!has_homes || to == homes_.integer(insn.rs1) || to == homes_.integer(insn.rs2)) {
+  if (!has_homes || to == homes().integer(insn.rs1) || to == homes().integer(insn.rs2)) {
     return binary(insn, Inst::kIdAdd, Commutes::kYes, 8);
   }
   a_.lea(to, x86::ptr(use(insn.rs1, x86::rax), use(insn.rs2, x86::rcx)));

@@ -8,25 +8,10 @@
 #include "jit/ir/region.h"
 #include "jit/passes/passes.h"
 #include "jit/x64/features.h"
+#include "jit/x64/homes.h"
 #include "jit/x64/registers.h"
 
 namespace cloister::jit::x64 {
-
-// Where the guest registers of a region live, and what must be written back when it is left.
-class Homes {
- public:
-  explicit Homes(const passes::Ranking& ranking);
-
-  // Registers are numbered as in passes::Ranking. Precondition of integer(), floating(): has(reg).
-  bool has(u32 reg) const { return home_[reg] >= 0; }
-  x86::Gp integer(u32 reg) const { return kIntegerHome[home_[reg]]; }
-  x86::Xmm floating(u32 reg) const { return float_home(static_cast<u32>(home_[reg])); }
-  u64 homed() const { return homed_; }  // as bits
-
- private:
-  std::array<i8, 64> home_;
-  u64 homed_ = 0;
-};
 
 // What is known of registers at a point in the code, one bit for each.
 struct Knowledge {
@@ -45,7 +30,7 @@ struct Knowledge {
 class Emitter {
  public:
   Emitter(x86::Assembler& a, const Homes& homes, const Features& features)
-      : a_(a), homes_(homes), features_(features) {}
+      : a_(a), homes_(&homes), features_(features) {}
 
   // Emits an instruction that only computes on registers. False when there is no code for it here.
   bool compute(const ir::Step& step);
@@ -79,7 +64,8 @@ class Emitter {
   void store_float(u8 reg, const x86::Xmm& from);
 
   x86::Assembler& assembler() { return a_; }
-  const Homes& homes() const { return homes_; }
+  const Homes& homes() const { return *homes_; }
+  void use_homes(const Homes& homes) { homes_ = &homes; }
   const Features& features() const { return features_; }
 
  private:
@@ -118,7 +104,7 @@ class Emitter {
   void set_if(u8 rd, u32 condition);
 
   x86::Assembler& a_;
-  const Homes& homes_;
+  const Homes* homes_;
   const Features& features_;
   Knowledge known_;
 };

@@ -24,11 +24,7 @@ void RegionCode::emit_entry(u32 index) {
   a_.mov(x86::eax, state_at(offsetof(hart::State, epoch), 4));
   a_.cmp(x86::eax, x86::dword_ptr(header_));
   a_.jne(other_epoch);
-  if (region_.counts_entries) {
-    a_.mov(x86::rax, asmjit::imm(heat_.get()));
-    a_.sub(x86::qword_ptr(x86::rax), 1);
-    a_.js(hot);
-  }
+  if (region_.counts_entries) count_down(kEntryWeight, hot);
   if (region_.uses_float) {
     // Rounding to the nearest with ties away (frm 4) and illegal modes are beyond the host's unit.
     a_.cmp(state_at(offsetof(hart::State, fs), 1), 0);
@@ -49,6 +45,27 @@ void RegionCode::emit_entry(u32 index) {
   leave_at(index, kExitStale);
 }
 
+void RegionCode::count_down(i32 by, const Label& hot) {
+  a_.mov(x86::rax, asmjit::imm(heat_.get()));
+  a_.sub(x86::qword_ptr(x86::rax), by);
+  a_.js(hot);
+}
+
+void RegionCode::emit_loop_head(u32 index) {
+  const Label stop = a_.newLabel(), hot = a_.newLabel();
+  check_stop(stop);
+  if (region_.counts_entries) count_down(1, hot);
+  later([this, stop, hot, index] {
+    a_.bind(stop);
+    spill(written_[index]);
+    leave_at(index, kExitInterpret);
+    if (!region_.counts_entries) return;
+    a_.bind(hot);
+    spill(written_[index]);
+    leave_at(index, kExitHot);
+  });
+}
+
 void RegionCode::leave_at(u32 index, u64 exit) {
   set_pc(region_.blocks[index].begin);
   a_.lea(x86::rdx, x86::ptr(header_));
@@ -65,7 +82,8 @@ void RegionCode::set_pc(i64 page_offset) {
 // The interpreter looks at budget and attention at each block boundary. Here nothing wants attention of its
 // own accord (call_code.cpp), and a budget that is good for all of the region's instructions is good to the
 // next check, for each cycle has one. With less, the interpreter runs the last few blocks. Bound: a safe
-// point comes within the region's instructions, at most those of ir::Limits.
+// point comes within the region's instructions, at most those of ir::Limits, and a stretch of a loop
+// (loop_code.cpp).
 void RegionCode::check_stop(const Label& stop) {
   a_.cmp(kCountdown, static_cast<i32>(region_.count_steps()) + 1);
   a_.jl(stop);

@@ -21,8 +21,8 @@ void RegionCode::need_number(const x86::Xmm& value, bool is_double, const Label&
 
 void RegionCode::need_boxed(u8 reg, const Label& otherwise) {
   if (emit_.knowledge().boxed >> reg & 1) return;
-  if (homes_.has(32u + reg)) {
-    a_.movq(x86::rax, homes_.floating(32u + reg));
+  if (emit_.homes().has(32u + reg)) {
+    a_.movq(x86::rax, emit_.homes().floating(32u + reg));
     a_.shr(x86::rax, 32);
     a_.cmp(x86::eax, -1);
   } else {
@@ -82,8 +82,8 @@ bool RegionCode::float_fused(const Here& here, u32 id, bool is_double) {
   // xmm0 = ±(xmm0 * b) ± c; 213: the first operand times the second, plus the third.
   a_.movaps(x86::xmm0, emit_.use_float(insn.rs1, x86::xmm0));
   const x86::Xmm b = emit_.use_float(insn.rs2, x86::xmm1);
-  if (homes_.has(32u + insn.rs3)) {
-    a_.emit(id, x86::xmm0, b, homes_.floating(32u + insn.rs3));
+  if (emit_.homes().has(32u + insn.rs3)) {
+    a_.emit(id, x86::xmm0, b, emit_.homes().floating(32u + insn.rs3));
   } else {
     a_.emit(id, x86::xmm0, b, state_f(insn.rs3, is_double ? 8 : 4));
   }

@@ -49,7 +49,9 @@ std::optional<Code> RegionCode::emit(CodeCache& cache) {
   call_last_ = a_.newLabel();
   load_homes_ = a_.newLabel();
   header_ = a_.newLabel();
+  find_rounds();
   for (const u32 index : order_) emit_block(index);
+  for (const Rounds& rounds : rounds_) emit_rounds(rounds);
   for (std::size_t i = 0; i < later_.size(); ++i) run_later(i);
   emit_entries();
   emit_calls();
@@ -92,7 +94,9 @@ void RegionCode::build_uops() {
 void RegionCode::run_later(std::size_t index) {
   const Later piece = std::move(later_[index]);
   emit_.knowledge() = piece.known;
+  emit_.use_homes(*piece.homes);
   piece.emit();
+  emit_.use_homes(homes_);
 }
 
 // Forward over the blocks until nothing changes.
@@ -124,22 +128,24 @@ u64 RegionCode::written_before(const Here& here) const {
 }
 
 void RegionCode::spill(u64 registers) {
-  registers &= homes_.homed();
+  const Homes& homes = emit_.homes();
+  registers &= homes.homed();
   for (u32 reg = 1; reg < 32; ++reg) {
-    if (registers >> reg & 1) a_.mov(state_x(reg), homes_.integer(reg));
+    if (registers >> reg & 1) a_.mov(state_x(reg), homes.integer(reg));
   }
   for (u32 reg = 32; reg < 64; ++reg) {
-    if (registers >> reg & 1) a_.movsd(state_f(reg - 32), homes_.floating(reg));
+    if (registers >> reg & 1) a_.movsd(state_f(reg - 32), homes.floating(reg));
   }
 }
 
 void RegionCode::reload(u64 registers) {
-  registers &= homes_.homed();
+  const Homes& homes = emit_.homes();
+  registers &= homes.homed();
   for (u32 reg = 1; reg < 32; ++reg) {
-    if (registers >> reg & 1) a_.mov(homes_.integer(reg), state_x(reg));
+    if (registers >> reg & 1) a_.mov(homes.integer(reg), state_x(reg));
   }
   for (u32 reg = 32; reg < 64; ++reg) {
-    if (registers >> reg & 1) a_.movsd(homes_.floating(reg), state_f(reg - 32));
+    if (registers >> reg & 1) a_.movsd(homes.floating(reg), state_f(reg - 32));
   }
 }
 
@@ -150,34 +156,26 @@ void RegionCode::emit_block(u32 index) {
     leave_to_page_offset(written_[index], block.begin);
     return;
   }
-  if (loop_heads_[index]) {
-    const Label stop = a_.newLabel();
-    check_stop(stop);
-    later([this, stop, index] {
-      a_.bind(stop);
-      spill(written_[index]);
-      set_pc(region_.blocks[index].begin);
-      a_.mov(x86::eax, kExitInterpret);
-      a_.jmp(asmjit::imm(thunks_.leave));
-    });
-  }
+  if (loop_heads_[index]) emit_loop_head(index);
   a_.sub(kCountdown, static_cast<i32>(block.steps.size()));
   emit_steps({&block, index, 0, true});
 }
 
 void RegionCode::emit_steps(Here here) {
-  dirty_marked_ = false;
-  emit_.knowledge() = {};
+  dirty_marked_ = here.rounds != nullptr;
+  if (here.rounds == nullptr) emit_.knowledge() = {};
   for (; here.step < here.block->steps.size(); ++here.step) {
     Label& copy = second_copies_[here.block_index][here.step];
     if (!here.grouped && copy.isValid() && !holder_.isLabelBound(copy)) a_.bind(copy);
     const bool last = here.step + 1 == here.block->steps.size();
-    if (last && isa::ends_block(here.current().insn.op)) return emit_end(here);
+    if (last && isa::ends_block(here.current().insn.op))
+      return here.rounds != nullptr ? emit_round_end(here) : emit_end(here);
     if (!here.current().dead) emit_step(here);
   }
   Label& copy = second_copies_[here.block_index].back();
   if (!here.grouped && copy.isValid() && !holder_.isLabelBound(copy)) a_.bind(copy);
   here.step = static_cast<u32>(here.block->steps.size()) - 1;
+  if (here.rounds != nullptr) return go_round(here);
   emit_.widen_all();
   go_to(here, here.block->next, here.block->end);
 }

@@ -32,18 +32,35 @@ class RegionCode final : private asmjit::ErrorHandler {
  private:
   using Label = asmjit::Label;
 
+  // A loop's rounds without checks.
+  struct Rounds {
+    Rounds(const ir::Loop& loop_, Homes homes_) : loop(loop_), homes(homes_) {}
+    const ir::Loop& loop;
+    const Homes homes;
+    u64 borrowed = 0;  // guest registers that have a home here only
+    u64 evicted = 0;   // guest registers whose home in the region is something else here
+    u64 written = 0;
+    bool uses_float = false;
+    std::vector<std::optional<x86::Gp>> addends;  // by stream
+    Label enter;                                  // from the loop's ordinary code: to look whether it may run
+    Label head;
+  };
+
   // The step being emitted, and its place.
   struct Here {
     const ir::Block* block;
     u32 block_index;
     u32 step;
-    bool grouped;  // the first copy of the block, where access groups are open
+    bool grouped;                    // the first copy of the block, where access groups are open
+    const Rounds* rounds = nullptr;  // a copy of the block in a loop's rounds without checks,
+    std::size_t place = 0;           // and which of its blocks
     const ir::Step& current() const { return block->steps[step]; }
   };
   // Code out of the straight path, emitted after it, and what is known of registers where it is entered.
   struct Later {
     std::function<void()> emit;
     Knowledge known;
+    const Homes* homes;
   };
 
   // A way into the region, the way back out of it when it is of another epoch, and the pointer to that.
@@ -72,12 +89,17 @@ class RegionCode final : private asmjit::ErrorHandler {
   void handleError(asmjit::Error error, const char* message, asmjit::BaseEmitter* origin) override;
 
   // region_code.cpp
-  void later(std::function<void()> emit) { later_.push_back({std::move(emit), emit_.knowledge()}); }
+  void later(std::function<void()> emit) { later(std::move(emit), emit_.knowledge()); }
+  void later(std::function<void()> emit, const Knowledge& known) {
+    later_.push_back({std::move(emit), known, &emit_.homes()});
+  }
   void run_later(std::size_t index);
   void find_written();
   void emit_entries();
   void emit_entry(u32 block_index);
   void leave_at(u32 block_index, u64 exit);
+  void emit_loop_head(u32 block_index);
+  void count_down(i32 by, const Label& hot);
   void emit_block(u32 index);
   void emit_steps(Here here);
   void emit_step(const Here& here);
@@ -100,10 +122,27 @@ class RegionCode final : private asmjit::ErrorHandler {
   void compare_returns(const Here& here);
   void jump_by_table(const Here& here);
   bool falls_through(const Here& here, i32 block) const;
+  const Label& label_of(const Here& here, i32 block) const;
   void go_to(const Here& here, i32 block, i64 offset);
   void leave_to_page_offset(u64 written, i64 offset);
   void leave_to_rax();
   void set_pc(i64 page_offset);
+
+  // loop_code.cpp
+  void find_rounds();
+  const Rounds* rounds_between(u32 last, u32 head) const;
+  void emit_rounds(const Rounds& rounds);
+  void emit_round_end(const Here& here);
+  void emit_branch_in_round(const Here& here);
+  void go_round(const Here& here);
+  void check_stretch(const Rounds& rounds, const Label& otherwise);
+  void check_place(const ir::Stream& stream, const ir::Sum& place, const Label& otherwise);
+  void enter_rounds(const Rounds& rounds);
+  void leave_rounds(const Rounds& rounds);
+  // Goes on with this step in the loop's ordinary code.
+  Label leave_rounds_before(const Here& here);
+  std::optional<x86::Mem> streamed_place(const Here& here, u32 size);
+  void open_group_in_round(const Here& here);
 
   // system_code.cpp
   void emit_csr(const Here& here);
@@ -189,6 +228,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   std::unique_ptr<i64> heat_ = std::make_unique<i64>(0);
   std::vector<Slot> slots_;
   std::vector<Table> tables_;
+  std::deque<Rounds> rounds_;
   std::vector<Later> later_;
   std::deque<CallSite> sites_;
   std::vector<std::vector<hart::Uop>> uops_;  // by block

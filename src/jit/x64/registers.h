@@ -46,6 +46,8 @@ struct Frame {
   u64 page[ir::kGroupSlots];
   u64 addend[ir::kGroupSlots];
   u64 scratch;
+  i64 stretch_end;  // of a loop's checked stretch: what the countdown is behind its last round
+  u64 unused;
 };
 // With the six registers that enter() saves and its return address, the stack is aligned for calls.
 static_assert((sizeof(Frame) + 7 * 8) % 16 == 0);

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loops whose accesses can be checked for many rounds at once.
+//
+// Programs spend their time in short loops that walk through arrays: copies, sums, searches. Each access must
+// be seen to stay in its page, each round that the hart need not stop: more host instructions than the work
+// itself. Here are found the loops with one way round, apart from ways out, and of their accesses those whose
+// address moves by a constant from one round to the next. A stretch of such rounds lies in one page if its
+// first and its last do; so the code looks at both ends of some tens of rounds, and runs these without any
+// check. Whatever is not as usual, a way out, a page's end, an instruction that needs the host, goes on in
+// the loop's ordinary code, which is exact at each instruction.
+//
+// What a register holds is followed symbolically through one round, as a sum of what registers held at the
+// loop's head. A round's sum put into itself gives the next round's; where the second and the third differ by
+// a constant, so do all that follow. The first may be another: compilers turn loops so that they begin in
+// the middle.
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "isa/properties.h"
+#include "jit/passes/passes.h"
+
+namespace cloister::jit::passes {
+namespace {
+
+using ir::Sum;
+using isa::Format;
+using isa::Op;
+
+// Bounds: of a loop's way round; of what is looked at beforehand in rounds, instructions (a safe point comes
+// so much later) and bytes; of the bytes from one round to the next, for else too few rounds fit in a page.
+constexpr std::size_t kMostBlocks = 6;
+constexpr u32 kMostRounds = 64;
+constexpr u32 kMostSteps = 2048;
+constexpr i64 kMostBytes = 1024;
+constexpr i64 kMostStride = 256;
+
+using MaybeSum = std::optional<Sum>;
+
+// What registers hold, as sums of what they held at the loop's head.
+class Registers {
+ public:
+  Registers() {
+    for (u8 reg = 0; reg < 32; ++reg) values_[reg] = Sum{0, 0, reg, 0};
+  }
+
+  const MaybeSum& operator[](u8 reg) const { return values_[reg]; }
+
+  void execute(const ir::Step& step) {
+    const isa::Insn& insn = step.insn;
+    if (isa::properties(insn.op).rd != isa::RegisterClass::kInteger || insn.rd == 0) return;
+    values_[insn.rd] = evaluate(step);
+  }
+
+ private:
+  MaybeSum evaluate(const ir::Step& step) const {
+    const isa::Insn& insn = step.insn;
+    if (step.result.kind == ir::Known::Kind::kValue) return Sum{0, 0, 0, step.result.value};
+    switch (insn.op) {
+      case Op::addi:
+        return values_[insn.rs1] ? MaybeSum(values_[insn.rs1]->plus(insn.imm)) : std::nullopt;
+      case Op::slli:
+        return insn.imm < 8 ? sum(scaled(insn.rs1, insn.imm), Sum{}) : std::nullopt;
+      case Op::add:
+        return sum(values_[insn.rs1], values_[insn.rs2]);
+      case Op::sh1add:
+        return sum(scaled(insn.rs1, 1), values_[insn.rs2]);
+      case Op::sh2add:
+        return sum(scaled(insn.rs1, 2), values_[insn.rs2]);
+      case Op::sh3add:
+        return sum(scaled(insn.rs1, 3), values_[insn.rs2]);
+      default:
+        return std::nullopt;
+    }
+  }
+
+  MaybeSum scaled(u8 reg, i32 shift) const {
+    const MaybeSum& value = values_[reg];
+    if (!value || value->scaled != 0) return std::nullopt;
+    return Sum{value->plain, static_cast<u8>(shift), 0, value->offset * (i64{1} << shift)};
+  }
+
+  static MaybeSum sum(const MaybeSum& a, const MaybeSum& b) {
+    if (!a || !b) return std::nullopt;
+    const i64 offset = a->offset + b->offset;
+    if (a->scaled == 0 && a->plain == 0) return b->plus(a->offset);
+    if (b->scaled == 0 && b->plain == 0) return a->plus(b->offset);
+    if (a->scaled == 0 && b->scaled == 0) return Sum{a->plain, 0, b->plain, offset};
+    if (a->plain == 0 && b->scaled == 0) return Sum{a->scaled, a->shift, b->plain, offset};
+    if (b->plain == 0 && a->scaled == 0) return Sum{b->scaled, b->shift, a->plain, offset};
+    return std::nullopt;
+  }
+
+  std::array<MaybeSum, 32> values_;
+};
+
+// The sum that `value` is a round later, where `end` is what the registers hold at a round's end.
+MaybeSum a_round_later(const Sum& value, const Registers& end) {
+  const MaybeSum &scaled = end[value.scaled], &plain = end[value.plain];
+  if (!scaled || !plain || scaled->scaled != 0 || plain->scaled != 0) return std::nullopt;
+  return Sum{scaled->plain, value.shift, plain->plain,
+             value.offset + scaled->offset * (i64{1} << value.shift) + plain->offset};
+}
+
+class Finder {
+ public:
+  Finder(const ir::Region& region, u32 head) : region_(region), head_(head) {}
+
+  std::optional<ir::Loop> find() {
+    way_ = {head_};
+    if (!extend() || has_other_ways()) return std::nullopt;
+    loop_.blocks = best_;
+    follow();
+    for (const Moving& one : moving_) add(one);
+    if (loop_.streams.empty()) return std::nullopt;
+    choose_rounds();
+    return std::move(loop_);
+  }
+
+ private:
+  // A group of accesses, its lowest byte in the first two rounds, and by how much it moves in each later one.
+  struct Moving {
+    ir::Stream::Member member;
+    Sum first, second;
+    i64 stride;
+    const ir::Group* group;
+  };
+
+  static bool goes_straight_on(const ir::Block& block) {
+    if (block.steps.empty() || block.ends_in_interpreter || !block.targets.empty()) return false;
+    const Op last = block.steps.back().insn.op;
+    const Format format = isa::properties(last).format;
+    return !isa::ends_block(last) || format == Format::kB || format == Format::kJ;
+  }
+
+  // The shortest way from the last block of way_ back to the head, in best_.
+  bool extend() {
+    const ir::Block& block = region_.blocks[way_.back()];
+    if (!goes_straight_on(block)) return false;
+    bool found = false;
+    for (const i32 follower : {block.taken, block.next}) {
+      if (follower == ir::kLeaves) continue;
+      const u32 next = static_cast<u32>(follower);
+      if (next == head_) {
+        if (best_.empty() || way_.size() < best_.size()) best_ = way_;
+        found = true;
+      } else if (way_.size() < kMostBlocks && std::find(way_.begin(), way_.end(), next) == way_.end()) {
+        way_.push_back(next);
+        found |= extend();
+        way_.pop_back();
+      }
+    }
+    return found;
+  }
+
+  bool is_on_way(i32 block) const {
+    return block != ir::kLeaves &&
+           std::find(best_.begin(), best_.end(), static_cast<u32>(block)) != best_.end();
+  }
+
+  // Whether the loop has an inner one, or another side of a branch that soon comes back.
+  bool has_other_ways() const {
+    u16 least = kPageSize - 1, greatest = 0;
+    for (const u32 index : best_) {
+      least = std::min(least, region_.blocks[index].begin);
+      greatest = std::max(greatest, region_.blocks[index].end);
+    }
+    for (std::size_t i = 0; i < best_.size(); ++i) {
+      const u32 next = i + 1 < best_.size() ? best_[i + 1] : head_;
+      const ir::Block& block = region_.blocks[best_[i]];
+      for (const i32 out : {block.taken, block.next}) {
+        if (out == ir::kLeaves || static_cast<u32>(out) == next) continue;
+        const u16 begin = region_.blocks[static_cast<u32>(out)].begin;
+        if (is_on_way(out) || (begin >= least && begin < greatest && comes_back(out, 2))) return true;
+      }
+    }
+    return false;
+  }
+
+  bool comes_back(i32 from, u32 blocks) const {
+    if (from == ir::kLeaves) return false;
+    if (is_on_way(from)) return true;
+    if (blocks == 0) return false;
+    const ir::Block& block = region_.blocks[static_cast<u32>(from)];
+    return comes_back(block.taken, blocks - 1) || comes_back(block.next, blocks - 1);
+  }
+
+  // Follows the registers through a round.
+  void follow() {
+    std::vector<std::pair<ir::Stream::Member, Sum>> places;
+    Registers registers;
+    for (const u32 index : loop_.blocks) {
+      const ir::Block& block = region_.blocks[index];
+      loop_.steps += static_cast<u32>(block.steps.size());
+      for (std::size_t i = 0; i < block.steps.size(); ++i) {
+        const ir::Step& step = block.steps[i];
+        const MaybeSum& base = registers[step.insn.rs1];
+        if (step.group != ir::kNoGroup && block.groups[step.group].first == i && base)
+          places.push_back({{index, step.group}, *base});
+        registers.execute(step);
+      }
+    }
+    for (const auto& [member, base] : places) {
+      const ir::Group& group = region_.blocks[member.block].groups[member.group];
+      if (group.is_kept) note(member, base.plus(group.low), registers);
+    }
+  }
+
+  void note(ir::Stream::Member member, const Sum& first, const Registers& end) {
+    const MaybeSum second = a_round_later(first, end);
+    const MaybeSum third = second ? a_round_later(*second, end) : std::nullopt;
+    if (!third || !third->same_registers(*second)) return;
+    const i64 stride = third->offset - second->offset;
+    if (std::abs(stride) > kMostStride) return;
+    moving_.push_back({member, first, *second, stride, &region_.blocks[member.block].groups[member.group]});
+  }
+
+  // To the stream that it keeps its distance from, or to one of its own.
+  void add(const Moving& one) {
+    for (std::size_t i = 0; i < loop_.streams.size(); ++i) {
+      if (may_join(*leaders_[i], one)) return join(loop_.streams[i], one);
+    }
+    ir::Stream stream;
+    stream.slot = one.group->slot;
+    stream.low = one.group->low;
+    loop_.streams.push_back(stream);
+    leaders_.push_back(&one);
+    join(loop_.streams.back(), one);
+  }
+
+  static bool may_join(const Moving& leader, const Moving& one) {
+    return leader.second.same_registers(one.second) && leader.stride == one.stride &&
+           leader.group->reads == one.group->reads && leader.group->writes == one.group->writes &&
+           std::abs(leader.second.offset - one.second.offset) < kMostBytes;
+  }
+
+  static void join(ir::Stream& stream, const Moving& one) {
+    stream.members.push_back(one.member);
+    stream.size = std::max(stream.size, static_cast<u32>(one.group->high - one.group->low));
+  }
+
+  void choose_rounds() {
+    loop_.rounds = std::min(kMostRounds, kMostSteps / loop_.steps);
+    for (const Moving& one : moving_) {
+      if (one.stride != 0)
+        loop_.rounds = std::min(loop_.rounds, static_cast<u32>(kMostBytes / std::abs(one.stride)));
+    }
+    for (std::size_t i = 0; i < loop_.streams.size(); ++i) choose_places(loop_.streams[i]);
+  }
+
+  // Where its members are in the first round, in the second, and in the last.
+  void choose_places(ir::Stream& stream) {
+    for (const Moving& one : moving_) {
+      const bool is_member = std::any_of(stream.members.begin(), stream.members.end(), [&](auto member) {
+        return member.block == one.member.block && member.group == one.member.group;
+      });
+      if (!is_member) continue;
+      const Sum last = one.second.plus(one.stride * (i64{loop_.rounds} - 2));
+      const bool is_even = one.first.same_registers(last);
+      add_place(stream, one.first);
+      if (!is_even || one.second.offset - one.first.offset != one.stride) add_place(stream, one.second);
+      add_place(stream, last);
+    }
+  }
+
+  // Of places that differ by a constant only the two at the ends matter.
+  static void add_place(ir::Stream& stream, const Sum& place) {
+    std::vector<Sum*> same;
+    for (Sum& known : stream.places) {
+      if (known.same_registers(place)) same.push_back(&known);
+    }
+    if (same.size() < 2) {
+      if (same.empty() || same[0]->offset != place.offset) stream.places.push_back(place);
+      return;
+    }
+    if (same[0]->offset > same[1]->offset) std::swap(same[0], same[1]);
+    if (place.offset < same[0]->offset) *same[0] = place;
+    if (place.offset > same[1]->offset) *same[1] = place;
+  }
+
+  const ir::Region& region_;
+  const u32 head_;
+  std::vector<u32> way_, best_;
+  std::vector<Moving> moving_;
+  std::vector<const Moving*> leaders_;  // by stream
+  ir::Loop loop_;
+};
+
+}  // namespace
+
+void find_loops(ir::Region& region) {
+  const std::vector<bool> heads = ir::find_loop_heads(region);
+  for (u32 i = 0; i < heads.size(); ++i) {
+    if (!heads[i]) continue;
+    if (auto loop = Finder(region, i).find()) region.loops.push_back(std::move(*loop));
+  }
+}
+
+}  // namespace cloister::jit::passes

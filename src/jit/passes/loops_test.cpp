@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "isa/registers.h"
+#include "jit/passes/passes.h"
+#include "jit/testing/region_of.h"
+
+namespace cloister::jit::passes {
+namespace {
+
+using isa::Op;
+using testing::region_of;
+namespace reg = isa::reg;
+
+std::vector<ir::Loop> loops_of(std::initializer_list<isa::Insn> insns) {
+  ir::Region region = region_of(insns);
+  group_accesses(region);
+  find_loops(region);
+  return region.loops;
+}
+
+TEST(Loops, APointerThatWalksIsAStreamFromTheFirstToTheLastRound) {
+  const auto loops = loops_of({{.op = Op::ld, .rd = reg::a0, .rs1 = reg::a5, .imm = 16},
+                               {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 8},
+                               {.op = Op::bne, .rs1 = reg::a5, .rs2 = reg::a4, .imm = -8},
+                               {.op = Op::ebreak}});
+  ASSERT_EQ(loops.size(), 1u);
+  EXPECT_EQ(loops[0].steps, 3u);
+  ASSERT_EQ(loops[0].streams.size(), 1u);
+  const ir::Stream& stream = loops[0].streams[0];
+  EXPECT_EQ(stream.size, 8u);
+  ASSERT_EQ(stream.places.size(), 2u);
+  EXPECT_EQ(stream.places[0].plain, reg::a5);
+  EXPECT_EQ(stream.places[0].offset, 16);
+  EXPECT_EQ(stream.places[1].offset, 16 + 8 * (i64{loops[0].rounds} - 1));
+}
+
+TEST(Loops, TwoPointersThatKeepTheirDistanceShareAStream) {
+  const auto loops = loops_of({{.op = Op::ld, .rd = reg::a0, .rs1 = reg::a5},
+                               {.op = Op::addi, .rd = reg::a1, .rs1 = reg::a5, .imm = 8},
+                               {.op = Op::beq, .rs1 = reg::a0, .rs2 = reg::a2, .imm = 20},
+                               {.op = Op::ld, .rd = reg::a0, .rs1 = reg::a1},
+                               {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 16},
+                               {.op = Op::jal, .imm = -20},
+                               {.op = Op::ebreak},
+                               {.op = Op::ebreak}});
+  ASSERT_EQ(loops.size(), 1u);
+  ASSERT_EQ(loops[0].streams.size(), 1u);
+  EXPECT_EQ(loops[0].streams[0].members.size(), 2u);
+}
+
+// a[i] by an index: the address is a sum of two registers.
+TEST(Loops, AnIndexedAddressIsFollowed) {
+  const auto loops = loops_of({{.op = Op::add, .rd = reg::a1, .rs1 = reg::a5, .rs2 = reg::a4},
+                               {.op = Op::lbu, .rd = reg::a0, .rs1 = reg::a1},
+                               {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 1},
+                               {.op = Op::bne, .rs1 = reg::a0, .rs2 = 0, .imm = -12},
+                               {.op = Op::ebreak}});
+  ASSERT_EQ(loops.size(), 1u);
+  ASSERT_EQ(loops[0].streams.size(), 1u);
+  EXPECT_NE(loops[0].streams[0].places[0].scaled, 0);
+}
+
+TEST(Loops, APointerThatIsLoadedIsNoStream) {
+  const auto loops = loops_of({{.op = Op::ld, .rd = reg::a0, .rs1 = reg::a0},
+                               {.op = Op::bne, .rs1 = reg::a0, .rs2 = 0, .imm = -4},
+                               {.op = Op::ebreak}});
+  EXPECT_TRUE(loops.empty());
+}
+
+TEST(Loops, OneWithTwoWaysRoundIsNone) {
+  const auto loops = loops_of({{.op = Op::lbu, .rd = reg::a0, .rs1 = reg::a5},
+                               {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 1},
+                               {.op = Op::beq, .rs1 = reg::a0, .rs2 = 0, .imm = 8},
+                               {.op = Op::xori, .rd = reg::a1, .rs1 = reg::a1, .imm = 5},
+                               {.op = Op::bne, .rs1 = reg::a5, .rs2 = reg::a4, .imm = -16},
+                               {.op = Op::ebreak}});
+  EXPECT_TRUE(loops.empty());
+}
+
+}  // namespace
+}  // namespace cloister::jit::passes
