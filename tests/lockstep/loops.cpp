@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lockstep/loops.h"
+
+#include <array>
+
+#include "isa/encode.h"
+#include "isa/registers.h"
+
+namespace cloister::lockstep {
+namespace {
+
+using isa::Insn;
+using isa::Op;
+namespace reg = isa::reg;
+
+constexpr u8 kPointers[] = {reg::a0, reg::a1, reg::a2};
+constexpr u8 kCount = reg::a3, kEnd = reg::a4, kAlias = reg::s9, kFlags = reg::s10, kIndex = reg::s11;
+constexpr u8 kFirstTemporary = reg::a5;
+constexpr u8 kTemporaries = 9;
+constexpr u8 kFloats = 20;  // more than a region has homes for
+constexpr i32 kFflags = 1;
+
+constexpr std::array kStrides = {1, 2, 4, 8, 8, 8, 16, 24, 64, -1, -8, 0, 200, 1280};
+constexpr std::array kLoads = {Op::lb, Op::lbu, Op::lh, Op::lhu, Op::lw, Op::lwu, Op::ld, Op::ld};
+constexpr std::array kStores = {Op::sb, Op::sh, Op::sw, Op::sd, Op::sd};
+constexpr std::array kPlain = {Op::add,  Op::sub,  Op::xor_, Op::or_,    Op::and_,   Op::addw, Op::subw,
+                               Op::sllw, Op::srlw, Op::slt,  Op::sltu,   Op::mul,    Op::mulw, Op::sll,
+                               Op::sra,  Op::min,  Op::maxu, Op::sh2add, Op::add_uw, Op::ror,  Op::divw};
+constexpr std::array kImmediate = {Op::addi, Op::addiw, Op::xori, Op::andi, Op::ori, Op::slti, Op::sltiu};
+constexpr std::array kBranches = {Op::beq, Op::bne, Op::blt, Op::bge, Op::bltu, Op::bgeu};
+constexpr std::array kDoubles = {Op::fadd_d,  Op::fsub_d,   Op::fmul_d,   Op::fdiv_d, Op::fmadd_d,
+                                 Op::fmsub_d, Op::fnmadd_d, Op::fnmsub_d, Op::fmin_d, Op::fmax_d,
+                                 Op::fsgnj_d, Op::fsgnjn_d, Op::fsgnjx_d};
+constexpr std::array kSingles = {Op::fadd_s, Op::fmul_s, Op::fmadd_s, Op::fsub_s, Op::fsgnj_s, Op::fdiv_s};
+constexpr std::array kToInteger = {Op::feq_d, Op::flt_d,    Op::fle_d,    Op::fmv_x_d, Op::fclass_d,
+                                   Op::flt_s, Op::fcvt_w_d, Op::fcvt_l_d, Op::feq_s};
+constexpr std::array kConversions = {Op::fcvt_s_d, Op::fcvt_d_s, Op::fcvt_d_w,
+                                     Op::fcvt_d_l, Op::fmv_d_x,  Op::fsqrt_d};
+constexpr u8 kDynamic = 7;
+
+class Generator {
+ public:
+  explicit Generator(Random& random) : random_(random) {}
+
+  std::vector<u32> program() {
+    for (u64 lead = random_.below(900); lead != 0; --lead) add({.op = Op::addi});  // somewhere in its page
+    set(kIndex, 0);
+    const std::size_t begin = code_.size();
+    for (u64 count = 2 + random_.below(4); count != 0; --count) loop();
+    jump_back(begin, {.op = Op::jal});
+    return std::move(code_);
+  }
+
+ private:
+  void add(const Insn& insn) { code_.push_back(isa::encode(insn)); }
+
+  template <typename Array>
+  auto one_of(const Array& array) {
+    return array[random_.below(array.size())];
+  }
+  u8 temporary() { return static_cast<u8>(kFirstTemporary + random_.below(kTemporaries)); }
+  u8 floating() { return static_cast<u8>(random_.below(kFloats)); }
+  u8 pointer() { return kPointers[random_.below(std::size(kPointers))]; }
+
+  void set(u8 rd, i64 value) {
+    const i32 low = static_cast<i32>(static_cast<i64>(static_cast<u64>(value) << 52) >> 52);
+    add({.op = Op::lui, .rd = rd, .imm = static_cast<i32>(value - low)});
+    add({.op = Op::addi, .rd = rd, .rs1 = rd, .imm = low});
+  }
+
+  static i32 distance(std::size_t from, std::size_t to) {
+    return static_cast<i32>(static_cast<i64>(to) - static_cast<i64>(from)) * 4;
+  }
+  void jump_back(std::size_t to, Insn insn) {
+    insn.imm = distance(code_.size(), to);
+    add(insn);
+  }
+
+  // Often so that the end of a page is near.
+  u64 place() {
+    const u64 page = random_.below(kLoopDataPages) * kPageSize;
+    const u64 in_page = random_.one_in(3) ? random_.below(kPageSize) : kPageSize - random_.below(400);
+    const u64 aligned = random_.one_in(3) ? in_page : in_page & ~u64{7};
+    return kLoopData + (page + aligned) % (kLoopDataPages * kPageSize);
+  }
+
+  void loop() {
+    i32 strides[std::size(kPointers)];
+    u64 first = 0;
+    for (std::size_t i = 0; i < std::size(kPointers); ++i) {
+      strides[i] = one_of(kStrides);
+      const u64 at = place();
+      if (i == 0) first = at;
+      set(kPointers[i], static_cast<i64>(at));
+    }
+    const i64 rounds = static_cast<i64>(1 + random_.below(random_.one_in(2) ? 8 : 300));
+    set(kCount, rounds);
+    set(kEnd, static_cast<i64>(first) + rounds * strides[0]);
+    body(strides, strides[0] != 0 && random_.one_in(2));
+  }
+
+  void body(const i32* strides, bool by_pointer) {
+    const std::size_t begin = code_.size();
+    std::vector<std::size_t> ways_out;
+    u32 moved = 0;
+    for (u64 items = 1 + random_.below(12); items != 0; --items) {
+      if (random_.one_in(4)) move(strides, moved);
+      if (random_.one_in(8)) {
+        ways_out.push_back(code_.size());
+        add({.op = Op::addi});
+      } else {
+        item();
+      }
+    }
+    for (std::size_t i = 0; i < std::size(kPointers); ++i) move(strides, moved);
+    add({.op = Op::addi, .rd = kCount, .rs1 = kCount, .imm = -1});
+    // A count that is 0 ends it in any case: a way out of the middle must not make it endless.
+    const Insn again = by_pointer ? Insn{.op = Op::bne, .rs1 = kPointers[0], .rs2 = kEnd}
+                                  : Insn{.op = Op::bne, .rs1 = kCount};
+    jump_back(begin, again);
+    for (const std::size_t at : ways_out)
+      code_[at] = isa::encode({.op = one_of(kBranches),
+                               .rs1 = temporary(),
+                               .rs2 = random_.one_in(2) ? u8{0} : temporary(),
+                               .imm = distance(at, code_.size())});
+  }
+
+  // The next pointer goes on by its stride.
+  void move(const i32* strides, u32& moved) {
+    if (moved == std::size(kPointers)) return;
+    add({.op = Op::addi, .rd = kPointers[moved], .rs1 = kPointers[moved], .imm = strides[moved]});
+    ++moved;
+  }
+
+  void item() {
+    switch (random_.below(10)) {
+      case 0:
+      case 1:
+        return access(one_of(kLoads), true);
+      case 2:
+        return access(one_of(kStores), false);
+      case 3:
+        return random_.one_in(2) ? access(random_.one_in(5) ? Op::flw : Op::fld, true)
+                                 : access(random_.one_in(5) ? Op::fsw : Op::fsd, false);
+      case 4:
+      case 5:
+        return plain();
+      case 6:
+        return skip();
+      case 7:
+        return quiet_comparison();
+      default:
+        return floats();
+    }
+  }
+
+  void access(Op op, bool load) {
+    u8 base = pointer();
+    if (random_.one_in(4)) {
+      add({.op = Op::addi, .rd = kAlias, .rs1 = base, .imm = static_cast<i32>(random_.below(64)) - 16});
+      base = kAlias;
+    }
+    const bool is_float = op == Op::fld || op == Op::flw || op == Op::fsd || op == Op::fsw;
+    const u8 value = is_float ? floating() : temporary();
+    Insn insn{.op = op, .rs1 = base, .imm = static_cast<i32>(random_.below(12)) * 8 - 32};
+    (load ? insn.rd : insn.rs2) = value;
+    add(insn);
+  }
+
+  void plain() {
+    if (random_.one_in(3)) {
+      const i32 imm = static_cast<i32>(random_.below(4096)) - 2048;
+      return add({.op = one_of(kImmediate), .rd = temporary(), .rs1 = temporary(), .imm = imm});
+    }
+    add({.op = one_of(kPlain), .rd = temporary(), .rs1 = temporary(), .rs2 = temporary()});
+  }
+
+  // A branch over one or two instructions.
+  void skip() {
+    const std::size_t at = code_.size();
+    add({.op = Op::addi});
+    plain();
+    if (random_.one_in(2)) plain();
+    code_[at] = isa::encode(
+        {.op = one_of(kBranches), .rs1 = temporary(), .rs2 = temporary(), .imm = distance(at, code_.size())});
+  }
+
+  // As compilers compare doubles that may be NaN.
+  void quiet_comparison() {
+    add({.op = Op::csrrs, .rd = kFlags, .imm = kFflags});
+    add({.op = random_.one_in(2) ? Op::flt_d : Op::fle_d,
+         .rd = temporary(),
+         .rs1 = floating(),
+         .rs2 = floating()});
+    if (!random_.one_in(4)) add({.op = Op::csrrw, .rs1 = kFlags, .imm = kFflags});
+  }
+
+  void floats() {
+    Insn insn{.rd = floating(), .rs1 = floating(), .rs2 = floating(), .rs3 = floating(), .rm = kDynamic};
+    switch (random_.below(8)) {
+      case 0:
+        insn.op = one_of(kToInteger);
+        insn.rd = temporary();
+        break;
+      case 1:
+        insn.op = one_of(kConversions);
+        if (insn.op == Op::fcvt_d_w || insn.op == Op::fcvt_d_l || insn.op == Op::fmv_d_x)
+          insn.rs1 = temporary();
+        break;
+      case 2:
+        insn.op = one_of(kSingles);
+        break;
+      default:
+        insn.op = one_of(kDoubles);
+        break;
+    }
+    if (isa::decode(isa::encode(insn)).op == Op::illegal) insn.rm = 0;
+    add(insn);
+  }
+
+  Random& random_;
+  std::vector<u32> code_;
+};
+
+}  // namespace
+
+std::vector<u32> random_loops(Random& random) { return Generator(random).program(); }
+
+}  // namespace cloister::lockstep

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lockstep/twins.h"
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "isa/csr.h"
+#include "isa/encode.h"
+#include "isa/registers.h"
+#include "lockstep/loops.h"
+
+namespace cloister::lockstep {
+namespace {
+
+using isa::Op;
+namespace reg = isa::reg;
+
+constexpr u64 kBase = 0x80000000, kBytes = 8 * kMiB;
+constexpr u64 kBoot = kBase, kHandler = kBase + 0x1000, kCode = kBase + 0x10000, kTables = kBase + 0x200000,
+              kData = kBase + 0x400000;
+constexpr u64 kSv39 = u64{8} << 60;
+constexpr u64 kAbsent = 0, kReadOnly = 0xc3, kUsual = 0xc7, kUntouched = 0x07, kIdentity = 0xcf;
+constexpr u64 kDevice = 0x10000000;
+// sstatus.FS from dirty to clean, so that marking it is seen.
+constexpr i32 kFsBit = 0x2000, kFsDirty = 0x6000;
+
+constexpr i32 number(isa::Csr csr) { return static_cast<i32>(csr); }
+
+class NoMachine final : public hart::Environment {
+ public:
+  u64 time() override { return 0; }
+  bool device_load(GuestPhys, u32, u64&) override { return false; }
+  bool device_store(GuestPhys, u32, u64) override { return false; }
+  void timer_changed(hart::Hart&, u64) override {}
+  void supervisor_call(hart::Hart&) override {}
+};
+
+std::vector<u32> boot_code() {
+  return {isa::encode({.op = Op::csrrw, .rs1 = reg::t0, .imm = number(isa::Csr::satp)}),
+          isa::encode({.op = Op::csrrw, .rs1 = reg::t1, .imm = number(isa::Csr::stvec)}),
+          isa::encode({.op = Op::lui, .rd = reg::t0, .imm = kFsDirty}),
+          isa::encode({.op = Op::csrrs, .rs1 = reg::t0, .imm = number(isa::Csr::sstatus)}),
+          isa::encode({.op = Op::sfence_vma}),
+          isa::encode({.op = Op::jalr, .rs1 = reg::t2})};
+}
+
+// Counts, and goes on behind what trapped.
+std::vector<u32> handler_code() {
+  return {isa::encode({.op = Op::addi, .rd = reg::gp, .rs1 = reg::gp, .imm = 1}),
+          isa::encode({.op = Op::lui, .rd = reg::t6, .imm = kFsBit}),
+          isa::encode({.op = Op::csrrc, .rs1 = reg::t6, .imm = number(isa::Csr::sstatus)}),
+          isa::encode({.op = Op::csrrs, .rd = reg::t6, .imm = number(isa::Csr::sepc)}),
+          isa::encode({.op = Op::addi, .rd = reg::t6, .rs1 = reg::t6, .imm = 4}),
+          isa::encode({.op = Op::csrrw, .rs1 = reg::t6, .imm = number(isa::Csr::sepc)}),
+          isa::encode({.op = Op::sret})};
+}
+
+u64 entry(u64 address, u64 bits) { return address >> 12 << 10 | bits; }
+
+// Entry 2 maps the code onto itself, entry 1 leads to the pages of the data, which lie in any order.
+void write_tables(memory::GuestMemory& memory, Random& random) {
+  std::vector<u64> tables(3 * 512, 0);
+  tables[2] = entry(kBase, kIdentity);
+  tables[1] = entry(kTables + kPageSize, 1);
+  tables[512] = entry(kTables + 2 * kPageSize, 1);
+  for (u64 page = 0; page < kLoopDataPages; ++page) {
+    constexpr u64 kKinds[] = {kAbsent, kReadOnly, kUntouched, kUsual, kUsual, kUsual, kUsual, kUsual};
+    const u64 bits = kKinds[random.below(std::size(kKinds))];
+    const u64 at = random.one_in(20) ? kDevice : kData + random.below(kLoopDataPages) * kPageSize;
+    tables[1024 + page] = bits == kAbsent ? 0 : entry(at, bits);
+  }
+  CHECK(memory.write({kTables}, std::as_bytes(std::span(tables))));
+}
+
+// Words of all kinds, among them what is special to doubles and to singles.
+u64 interesting(Random& random) {
+  constexpr u64 kSpecial[] = {0,
+                              0x7ff8000000000000,
+                              0xfff8000000000001,
+                              0x7ff0000000000001,
+                              0x7ff0000000000000,
+                              0xfff0000000000000,
+                              0x8000000000000000,
+                              0x3ff0000000000000,
+                              0xffffffff7fc00000,
+                              0xffffffff7f800001,
+                              0xffffffff3f800000,
+                              0x0000000000000001};
+  if (random.one_in(3)) return kSpecial[random.below(std::size(kSpecial))];
+  const u64 word = random.next();
+  return random.one_in(2) ? word : (word & 0x800fffffffffffff) | (0x3f0 + random.below(32)) << 52;
+}
+
+void write_data(memory::GuestMemory& memory, Random& random) {
+  std::vector<u64> words(kLoopDataPages * kPageSize / 8);
+  for (u64& word : words) word = interesting(random);
+  CHECK(memory.write({kData}, std::as_bytes(std::span(words))));
+}
+
+}  // namespace
+
+class Twins::Machine {
+ public:
+  Machine(u64 seed, const hart::HartOptions& options)
+      : memory_(memory::GuestMemory::create({kBase}, {kBytes}).take()), hart_(0, *memory_, none_, options) {
+    Random random(seed);
+    write_code(kBoot, boot_code());
+    write_code(kHandler, handler_code());
+    write_code(kCode, random_loops(random));
+    write_tables(*memory_, random);
+    write_data(*memory_, random);
+    hart_.reset(kBoot, 0);
+    for (u32 i = 0; i < 32; ++i) hart_.set_freg(i, interesting(random));
+    for (u32 i = reg::a5; i < 32; ++i) hart_.set_reg(i, interesting(random));
+    hart_.set_reg(reg::t0, kSv39 | kTables >> 12);
+    hart_.set_reg(reg::t1, kHandler);
+    hart_.set_reg(reg::t2, kCode);
+  }
+
+  hart::Hart& hart() { return hart_; }
+  std::vector<std::byte> data() const {
+    std::vector<std::byte> bytes(kLoopDataPages * kPageSize);
+    CHECK(memory_->read({kData}, bytes));
+    return bytes;
+  }
+
+ private:
+  void write_code(u64 address, const std::vector<u32>& code) {
+    CHECK(memory_->write({address}, std::as_bytes(std::span(code))));
+  }
+
+  NoMachine none_;
+  std::unique_ptr<memory::GuestMemory> memory_;
+  hart::Hart hart_;
+};
+
+Twins::Twins(u64 seed, const TwinOptions& options)
+    : options_(options),
+      random_(seed + 1),
+      translator_(
+          jit::Translator::create({.code_cache = options.code_cache, .hot = 2, .very_hot = 8}).take()),
+      tested_(std::make_unique<Machine>(
+          seed, hart::HartOptions{.tlb_entries = options.tlb_entries, .translator = translator_.get()})),
+      reference_(std::make_unique<Machine>(seed, hart::HartOptions{})) {}
+
+Twins::~Twins() = default;
+
+hart::Hart& Twins::tested() { return tested_->hart(); }
+u64 Twins::instructions() const { return reference_->hart().instructions(); }
+
+void Twins::disturb() {
+  hart::Hart& hart = tested_->hart();
+  switch (random_.below(8)) {
+    case 0:
+      return hart.post_fence_i(hart::Wait::kNot);
+    case 1:
+      return hart.post_sfence_vma({0}, 0, hart::Wait::kNot);
+    case 2:
+      return hart.forget(memory::PageSet::all());
+    case 3:
+      return hart.ask_for_safe_point();
+    default:
+      return;
+  }
+}
+
+std::string Twins::run(u64 turns) {
+  for (u64 turn = 0; turn < turns; ++turn) {
+    const u64 budget = 1 + random_.below(random_.one_in(3) ? 8 : options_.longest_turn);
+    if (options_.forgets) disturb();
+    tested_->hart().run(budget);
+    reference_->hart().run(budget);
+    const std::string found = difference(turn % 64 == 0 || turn + 1 == turns);
+    if (!found.empty()) return fmt::format("turn {}, budget {}: {}", turn, budget, found);
+  }
+  return "";
+}
+
+std::string Twins::difference(bool memory_too) const {
+  const hart::Hart &tested = tested_->hart(), &reference = reference_->hart();
+  if (tested.instructions() != reference.instructions())
+    return fmt::format("{} instructions (reference {}), {}", tested.instructions(), reference.instructions(),
+                       hart::differences(tested.snapshot(), reference.snapshot()));
+  const hart::Snapshot ours = tested.snapshot(), theirs = reference.snapshot();
+  if (ours != theirs) return hart::differences(ours, theirs);
+  if (!memory_too) return "";
+  const auto left = tested_->data(), right = reference_->data();
+  for (u64 i = 0; i < left.size(); ++i) {
+    if (left[i] != right[i]) return fmt::format("memory differs at {:#x} of the data", i);
+  }
+  return "";
+}
+
+}  // namespace cloister::lockstep

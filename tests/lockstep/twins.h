@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "hart/hart.h"
+#include "jit/translator.h"
+#include "memory/guest_memory.h"
+
+// One program of lockstep/loops.h on two bare harts, translating and interpreting: in turns of the same
+// random budgets, after each of which the harts must be equal in all that a guest can see.
+namespace cloister::lockstep {
+
+struct TwinOptions {
+  const char* name = "";
+  u32 tlb_entries = 1024;
+  Bytes code_cache{16 * kMiB};
+  u64 longest_turn = 4000;
+  // The soft TLB and the epochs of the one that translates are thrown away now and then between turns.
+  bool forgets = false;
+};
+
+class Twins {
+ public:
+  Twins(u64 seed, const TwinOptions& options);
+  ~Twins();
+
+  // Empty, or what is different.
+  std::string run(u64 turns);
+  u64 instructions() const;
+  // The one that translates; ask_for_safe_point() may be called by any thread meanwhile.
+  hart::Hart& tested();
+
+ private:
+  class Machine;
+  void disturb();
+  std::string difference(bool memory_too) const;
+
+  const TwinOptions options_;
+  Random random_;
+  std::unique_ptr<jit::Translator> translator_;
+  std::unique_ptr<Machine> tested_, reference_;
+};
+
+}  // namespace cloister::lockstep
