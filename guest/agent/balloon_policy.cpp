@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/balloon_policy.h"
+
+#include <cloister/guest_abi.h>
+
+#include <algorithm>
+
+// When a balloon may grow, and when it gives way.
+//
+// The host says how much it wants; what it costs only the guest can tell. The signs are the kernel's: what is
+// available, how long tasks have waited for memory (PSI), what is swapped out and read back. A balloon makes
+// the guest choose its least needed pages, so some reclaim is the purpose; what it must not make is a guest
+// that thrashes, or one that runs out.
+//
+// Three zones, with a dead band between the outer two:
+//
+//   grow        enough is available, and tasks hardly wait
+//   hold        in between: nothing is done
+//   give way    what is available ends (without swap to fall back on), or tasks wait much *and* pages go to
+//   and fro: waiting
+//               alone may be for a disk that other things keep busy
+//
+// Without swap, "available" is all there is: the floor is 1/32 of memory. With swap it may go to almost
+// nothing, for the kernel makes more; the waiting tells. After giving way nothing grows for 5 s, so that what
+// was given is found and used, and not taken back at once.
+//
+// How often to look is a race: a burst may eat what is available at `burst`. So the time to the next look is
+// half of what a burst would need to reach the floor, within bounds.
+namespace cloister::agent {
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+struct Floors {
+  std::uint64_t low;   // below: give way
+  std::uint64_t high;  // grow only to here
+};
+
+bool can_swap(const Signs& signs) { return signs.swap_total != 0 && signs.swap_free > signs.swap_total / 8; }
+
+Floors floors_of(const Signs& signs) {
+  if (can_swap(signs)) return {signs.total / 256, signs.total / 128};
+  const std::uint64_t low = std::clamp(signs.total / 32, 8 * kMiB, 256 * kMiB);
+  return {low, 2 * low};
+}
+
+std::uint64_t since(std::uint64_t now, std::uint64_t before) { return now > before ? now - before : 0; }
+
+}  // namespace
+
+void BalloonPolicy::measure(const Signs& signs) {
+  const std::uint64_t passed = since(signs.time, base_.time);
+  if (begun_ && passed < band_.window) return;
+  if (begun_) {
+    rates_.stall = since(signs.stalled, base_.stalled) / passed;
+    rates_.thrashing =
+        (since(signs.swapped_out, base_.swapped_out) + since(signs.refaulted, base_.refaulted)) * 1000 /
+        passed;
+  }
+  base_ = signs;
+}
+
+// Bytes to let go of at once: 0 when all is well.
+std::uint64_t BalloonPolicy::give_way(const Signs& signs, std::uint64_t held) const {
+  const Floors floors = floors_of(signs);
+  if (signs.available < floors.low) {
+    // What was lost since the last look may be lost again before the next.
+    const std::uint64_t falling = begun_ ? since(last_.available, signs.available) : 0;
+    return std::min(held, floors.high - signs.available + falling);
+  }
+  const bool thrashes = rates_.stall >= band_.stall_give && rates_.thrashing > signs.total / 256;
+  return thrashes ? std::min(held, std::max(held / 8, 16 * kMiB)) : 0;
+}
+
+std::uint64_t BalloonPolicy::room_above(const Signs& signs) const {
+  if (rates_.stall >= band_.stall_hold) return 0;
+  const std::uint64_t room = since(signs.available, floors_of(signs).high);
+  // The kernel makes room by swapping while the balloon grows, a little at a time.
+  return can_swap(signs) ? std::max(room, 8 * kMiB) : room;
+}
+
+std::uint64_t BalloonPolicy::look_again(const Signs& signs) const {
+  const std::uint64_t spare = since(signs.available, floors_of(signs).low);
+  return std::clamp(spare / 1024 / band_.burst / 2, band_.shortest_look, band_.longest_look);
+}
+
+// `missing` is more than the hysteresis.
+Step BalloonPolicy::grow(const Signs& signs, const Wish& wish, std::uint64_t missing) {
+  Step step;
+  step.next = look_again(signs);
+  step.reason = CLOISTER_BALLOON_PRESSURE;
+  const std::uint64_t room = room_above(signs);
+  if (signs.time < quiet_until_ || room < band_.hysteresis) return step;
+  step.reason = CLOISTER_BALLOON_WORKING;
+  std::uint64_t bytes = std::min({missing, room, band_.step});
+  if (wish.rate != 0) {
+    // A rate allows what has come together since the last step, for a second at most.
+    const std::uint64_t allowed =
+        wish.rate * std::min<std::uint64_t>(since(signs.time, grown_at_), 1000) / 1000;
+    if (allowed < std::min(bytes, band_.hysteresis)) {
+      step.next = std::min<std::uint64_t>(step.next, 50);
+      return step;
+    }
+    bytes = std::min(bytes, allowed);
+  }
+  step.grow = bytes;
+  step.next = 0;
+  grown_at_ = signs.time;
+  return step;
+}
+
+Step BalloonPolicy::decide(const Signs& signs, const Wish& wish, const Bounds& bounds, std::uint64_t held) {
+  measure(signs);
+  const std::uint64_t wanted = std::min(wish.target, bounds.most);
+  Step step;
+  step.next = look_again(signs);
+  const std::uint64_t given = give_way(signs, held);
+  const std::uint64_t too_much = since(held, wanted);
+  const std::uint64_t missing = since(wanted, held);
+  if (given > too_much) {
+    step.shrink = given;
+    step.reason = CLOISTER_BALLOON_PRESSURE;
+    step.next = band_.shortest_look;
+    quiet_until_ = signs.time + band_.hold_off;
+    rates_ = {};  // they speak of the time before
+    base_ = signs;
+  } else if (too_much >= band_.hysteresis || (wanted == 0 && held != 0)) {
+    step.shrink = too_much;
+  } else if (missing >= band_.hysteresis) {
+    const bool no_room = bounds.room < band_.hysteresis;
+    if (!no_room) step = grow(signs, wish, std::min(missing, bounds.room));
+    if (no_room) step.reason = CLOISTER_BALLOON_LIMIT;
+  } else if (since(wish.target, wanted) >= band_.hysteresis) {
+    step.reason = CLOISTER_BALLOON_LIMIT;
+  }
+  last_ = signs;
+  begun_ = true;
+  return step;
+}
+
+}  // namespace cloister::agent

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "agent/signs.h"
+
+namespace cloister::agent {
+
+// What the host wants: bytes in the balloon, and bytes a second at most (0: as fast as it can).
+struct Wish {
+  std::uint64_t target = 0;
+  std::uint64_t rate = 0;
+};
+
+// What the balloon may be: `most` in all, and by how much it may grow now without meeting a limit of the
+// program's own.
+struct Bounds {
+  std::uint64_t most = 0;
+  std::uint64_t room = UINT64_MAX;
+};
+
+// The numbers of the control loop; docs/guest-abi.md tells how they were chosen.
+struct Band {
+  std::uint64_t hysteresis = 2 << 20;  // bytes; a smaller difference is left alone
+  std::uint64_t hold_off = 5000;       // milliseconds without growth after giving way
+  std::uint64_t stall_give = 150;      // thousandths of the time that tasks wait for memory: give way
+  std::uint64_t stall_hold = 50;       // do not grow
+  std::uint64_t window = 250;          // milliseconds over which rates are taken, at least
+  std::uint64_t step = 64 << 20;       // bytes at a time, then the signs are looked at again
+  std::uint64_t burst = 512;           // KiB a millisecond: how fast a guest may eat what is available
+  std::uint64_t longest_look = 1000;   // milliseconds between two looks while there is something to guard
+  std::uint64_t shortest_look = 20;
+};
+
+struct Step {
+  std::uint64_t grow = 0;    // bytes; at most one of the two is not 0
+  std::uint64_t shrink = 0;  // bytes
+  std::uint32_t reason = 0;  // CLOISTER_BALLOON_*, once the step is done
+  std::uint64_t next = 0;    // milliseconds until the next look
+};
+
+// The balloon's own control loop: pure, its time is that of the signs. Called at each look, in order of time.
+class BalloonPolicy {
+ public:
+  explicit BalloonPolicy(const Band& band = {}) : band_(band) {}
+
+  Step decide(const Signs& signs, const Wish& wish, const Bounds& bounds, std::uint64_t held);
+
+ private:
+  struct Rates {
+    std::uint64_t stall = 0;      // thousandths
+    std::uint64_t thrashing = 0;  // bytes a second, swapped out or read back
+  };
+
+  void measure(const Signs& signs);
+  std::uint64_t give_way(const Signs& signs, std::uint64_t held) const;
+  std::uint64_t room_above(const Signs& signs) const;
+  std::uint64_t look_again(const Signs& signs) const;
+  Step grow(const Signs& signs, const Wish& wish, std::uint64_t missing);
+
+  Band band_;
+  Rates rates_;
+  Signs base_;  // where the window begins
+  Signs last_;
+  bool begun_ = false;
+  std::uint64_t quiet_until_ = 0;
+  std::uint64_t grown_at_ = 0;
+};
+
+}  // namespace cloister::agent

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/balloon_policy.h"
+
+#include <cloister/guest_abi.h>
+#include <gtest/gtest.h>
+
+#include "agent/limits.h"
+
+namespace cloister::agent {
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+// A guest with 1 GiB that looks ten times a second.
+class Guest {
+ public:
+  Guest() {
+    signs.total = 1024 * kMiB;
+    signs.available = 900 * kMiB;
+    bounds.most = 665 * kMiB;
+  }
+  Step look(std::uint64_t passes = 100) {
+    signs.time += passes;
+    const Step step = policy.decide(signs, wish, bounds, held);
+    held += step.grow;
+    held -= step.shrink;
+    signs.available += step.shrink;
+    signs.available -= step.grow;
+    return step;
+  }
+  // Looks until nothing is done any more.
+  Step settle() {
+    Step step;
+    do step = look();
+    while (step.grow != 0 || step.shrink != 0);
+    return step;
+  }
+  void swap_of(std::uint64_t bytes) { signs.swap_total = signs.swap_free = bytes; }
+
+  Signs signs;
+  Wish wish;
+  Bounds bounds;
+  std::uint64_t held = 0;
+  BalloonPolicy policy;
+};
+
+TEST(BalloonPolicyTest, ReachesATargetThatTheGuestCanSpare) {
+  Guest guest;
+  guest.wish.target = 300 * kMiB;
+  EXPECT_EQ(guest.settle().reason, static_cast<std::uint32_t>(CLOISTER_BALLOON_MET));
+  EXPECT_EQ(guest.held, 300 * kMiB);
+}
+
+TEST(BalloonPolicyTest, NeverExceedsItsPartOfTheMachine) {
+  Guest guest;
+  guest.wish.target = 1024 * kMiB;
+  EXPECT_EQ(guest.settle().reason, static_cast<std::uint32_t>(CLOISTER_BALLOON_LIMIT));
+  EXPECT_EQ(guest.held, guest.bounds.most);
+}
+
+TEST(BalloonPolicyTest, StopsAboveTheFloorAndSaysWhy) {
+  Guest guest;
+  guest.signs.available = 200 * kMiB;
+  guest.wish.target = 300 * kMiB;
+  EXPECT_EQ(guest.settle().reason, static_cast<std::uint32_t>(CLOISTER_BALLOON_PRESSURE));
+  EXPECT_GE(guest.signs.available, 64 * kMiB);
+  EXPECT_LT(guest.signs.available, 67 * kMiB);
+}
+
+TEST(BalloonPolicyTest, GivesWayToABurstAndWaitsFiveSeconds) {
+  Guest guest;
+  guest.wish.target = 300 * kMiB;
+  guest.settle();
+  guest.signs.available = 10 * kMiB;
+  EXPECT_GT(guest.look().shrink, 54 * kMiB);
+  const std::uint64_t held = guest.held;
+  guest.signs.available = 500 * kMiB;
+  for (int i = 0; i < 49; ++i) EXPECT_EQ(guest.look().grow, 0u);
+  EXPECT_EQ(guest.held, held);
+  guest.settle();
+  EXPECT_EQ(guest.held, 300 * kMiB);
+}
+
+// What a burst has eaten since the last look is given besides: it will eat as much until the next.
+TEST(BalloonPolicyTest, GivesTheMoreTheFasterMemoryFalls) {
+  Guest slow, fast;
+  for (Guest* one : {&slow, &fast}) {
+    one->wish.target = 600 * kMiB;
+    one->settle();
+  }
+  slow.signs.available = 40 * kMiB;
+  slow.look();
+  slow.signs.available = 20 * kMiB;
+  fast.signs.available = 20 * kMiB;
+  EXPECT_GT(fast.look().shrink, slow.look().shrink);
+}
+
+TEST(BalloonPolicyTest, GivesBackAtOnceWhatTheHostNoLongerWants) {
+  Guest guest;
+  guest.wish.target = 300 * kMiB;
+  guest.settle();
+  guest.wish.target = 100 * kMiB;
+  EXPECT_EQ(guest.look().shrink, 200 * kMiB);
+  guest.wish.target = 0;
+  EXPECT_EQ(guest.look().shrink, 100 * kMiB);
+}
+
+TEST(BalloonPolicyTest, LeavesSmallDifferencesAlone) {
+  Guest guest;
+  guest.wish.target = 100 * kMiB;
+  guest.settle();
+  guest.wish.target = 101 * kMiB;
+  EXPECT_EQ(guest.look().grow, 0u);
+  guest.wish.target = 99 * kMiB;
+  EXPECT_EQ(guest.look().shrink, 0u);
+}
+
+TEST(BalloonPolicyTest, WithSwapItMakesTheGuestSwap) {
+  Guest guest;
+  guest.swap_of(1024 * kMiB);
+  guest.signs.available = 40 * kMiB;
+  guest.wish.target = 100 * kMiB;
+  EXPECT_GT(guest.look().grow, 0u);
+}
+
+TEST(BalloonPolicyTest, GivesWayWhenTheGuestThrashesAndNotForWaitingAlone) {
+  Guest guest;
+  guest.swap_of(1024 * kMiB);
+  guest.wish.target = 300 * kMiB;
+  guest.settle();
+  guest.signs.stalled += 100'000;  // all of 100 ms
+  EXPECT_EQ(guest.look(500).shrink, 0u);
+  guest.signs.stalled += 250'000;
+  guest.signs.swapped_out += 50 * kMiB;
+  const Step step = guest.look(500);
+  EXPECT_GE(step.shrink, 300 * kMiB / 8);
+  EXPECT_EQ(step.reason, static_cast<std::uint32_t>(CLOISTER_BALLOON_PRESSURE));
+}
+
+TEST(BalloonPolicyTest, HoldsWhileTasksWaitALittle) {
+  Guest guest;
+  guest.look();
+  guest.signs.stalled += 40'000;
+  guest.wish.target = 300 * kMiB;
+  EXPECT_EQ(guest.look(500).reason, static_cast<std::uint32_t>(CLOISTER_BALLOON_PRESSURE));
+  EXPECT_EQ(guest.held, 0u);
+  EXPECT_EQ(guest.look(500).reason, static_cast<std::uint32_t>(CLOISTER_BALLOON_WORKING));
+}
+
+TEST(BalloonPolicyTest, SwapThatIsNearlyFullIsNoSwap) {
+  Guest guest;
+  guest.swap_of(1024 * kMiB);
+  guest.signs.swap_free = 50 * kMiB;
+  guest.signs.available = 40 * kMiB;
+  guest.wish.target = 100 * kMiB;
+  EXPECT_EQ(guest.look().grow, 0u);
+}
+
+TEST(BalloonPolicyTest, KeepsToARate) {
+  Guest guest;
+  guest.wish = {600 * kMiB, 100 * kMiB};
+  const std::uint64_t begin = guest.signs.time;
+  while (guest.held < 300 * kMiB) guest.look(10);
+  EXPECT_GE(guest.signs.time - begin, 2000u);
+  EXPECT_LE(guest.signs.time - begin, 3500u);
+}
+
+TEST(BalloonPolicyTest, AGroupsLimitIsALimit) {
+  Guest guest;
+  guest.wish.target = 300 * kMiB;
+  guest.bounds.room = kMiB;
+  EXPECT_EQ(guest.look().reason, static_cast<std::uint32_t>(CLOISTER_BALLOON_LIMIT));
+  guest.bounds.room = 20 * kMiB;
+  EXPECT_EQ(guest.look().grow, 20 * kMiB);
+}
+
+TEST(BalloonPolicyTest, LooksTheMoreOftenTheLessThereIs) {
+  Guest guest;
+  guest.wish.target = 100 * kMiB;
+  guest.settle();
+  const std::uint64_t relaxed = guest.look().next;
+  guest.signs.available = 70 * kMiB;
+  const std::uint64_t close = guest.look().next;
+  EXPECT_GT(relaxed, close);
+  // At 512 MiB a second the floor is not reached before the next look.
+  EXPECT_LT(close * 512 / 1000, 70u - 32u);
+}
+
+// The sum over any day is within the band: it neither swings nor starves.
+TEST(BalloonPolicyTest, DoesNotSwingUnderASteadyLoad) {
+  Guest guest;
+  guest.signs.available = 250 * kMiB;
+  guest.wish.target = 600 * kMiB;
+  guest.settle();
+  const std::uint64_t held = guest.held;
+  for (int i = 0; i < 1000; ++i) {
+    const Step step = guest.look(200);
+    EXPECT_EQ(step.grow + step.shrink, 0u);
+  }
+  EXPECT_EQ(guest.held, held);
+}
+
+TEST(GroupLimits, NoGroupIsNoLimit) {
+  EXPECT_EQ(room_in_groups("", "/nowhere"), UINT64_MAX);
+  EXPECT_EQ(room_in_groups("0::/a/b\n", "/nowhere"), UINT64_MAX);
+}
+
+}  // namespace
+}  // namespace cloister::agent

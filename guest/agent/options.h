@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace cloister::agent {
+
+// What the agent is to do, from its configuration file and its flags; a flag wins.
+struct Options {
+  bool balloon = true;
+  bool bridge = true;
+  bool exec = true;
+  std::string config;  // the file; empty: the usual one, if it is there
+  std::uint64_t most_percent = 65;
+  std::size_t sessions = 64;
+};
+
+// Whether the program is to go on, or to end with a status: after --help, or on an error that was told.
+struct Verdict {
+  bool ends = false;
+  int status = 0;
+};
+
+Verdict read_command_line(int argc, char** argv, Options& options);
+
+// "balloon bridge exec", any of them, in any order; what is wrong with it otherwise.
+bool read_parts(const std::string& text, Options& options, std::string& why);
+
+}  // namespace cloister::agent
