@@ -38,6 +38,14 @@ const void* Translator::Region::entry(u64 offset) const {
   return nullptr;
 }
 
+u64 Translator::Region::runs(u64 offset) const {
+  if (code.counts->runs.empty()) return 0;
+  for (const x64::Code::Entry& each : code.entries) {
+    if (each.offset == offset) return code.counts->runs[each.block];
+  }
+  return 0;
+}
+
 Result<std::unique_ptr<Translator>> Translator::create(const TranslatorOptions& options) {
   auto cache = TRY(CodeCache::create(options.code_cache));
   return std::unique_ptr<Translator>(new Translator(options, std::move(cache)));
@@ -144,6 +152,10 @@ ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::
   ir::Region region = ir::build(page, static_cast<u16>(address & kPageMask),
                                 first ? ir::kFirstLimits : ir::kHotLimits, wanted, executed);
   region.counts_entries = first;
+  for (ir::Block& block : region.blocks) {
+    const auto known = places_.find(base + block.begin);
+    if (!first && known != places_.end()) block.runs = known->second.region->runs(block.begin);
+  }
   return region;
 }
 
@@ -199,7 +211,7 @@ void Translator::note_sources(Region& region, const ir::Region& made_of, std::sp
 // From now on blocks and slots lead there, also from what it takes the place of.
 void Translator::publish(hart::Core& core, Region& region) {
   *region.code.header = {core.state.epoch, &region};
-  *region.code.heat = i64{options_.very_hot} * x64::kEntryWeight;
+  region.code.counts->heat = i64{options_.very_hot} * x64::kEntryWeight;
   for (const x64::Code::Entry& entry : region.code.entries) {
     const u64 address = region.page.address().raw + entry.offset;
     const auto found = places_.find(address);
@@ -224,7 +236,7 @@ void Translator::supersede(Region& old, const Region& better) {
 // The region was entered very often: at the next opportunity it is made anew.
 void Translator::want_better(hart::Core& core, x64::Header* header) {
   auto& region = *static_cast<Region*>(header->owner);
-  *region.code.heat = i64{options_.very_hot} * x64::kEntryWeight;
+  region.code.counts->heat = i64{options_.very_hot} * x64::kEntryWeight;
   region.is_hot = true;
   core.wanted = core.blocks.find(region.page.address().raw + (core.state.pc & kPageMask));
 }

@@ -66,6 +66,7 @@ class Translator final : public hart::Translator {
     std::vector<std::byte> bytes;  // of the spans, one behind the other
 
     const void* entry(u64 offset) const;  // nullptr when no block begins there
+    u64 runs(u64 offset) const;           // of the block that begins there, if counted
   };
   struct Place {
     Region* region;

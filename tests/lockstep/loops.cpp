@@ -94,6 +94,7 @@ class Generator {
       set(kPointers[i], static_cast<i64>(at));
     }
     const i64 rounds = static_cast<i64>(1 + random_.below(random_.one_in(2) ? 8 : 300));
+    if (random_.one_in(2)) add({.op = Op::csrrw, .imm = kFflags});
     set(kCount, rounds);
     set(kEnd, static_cast<i64>(first) + rounds * strides[0]);
     body(strides, strides[0] != 0 && random_.one_in(2));

@@ -78,6 +78,7 @@ struct Block {
   std::vector<i32> targets;
   bool by_table = false;
   u32 weight = 1;  // how often it runs against the region's entry, a guess
+  u64 runs = 0;    // how often it ran, as counted by code that was made of it before; 0: not known
 
   // The block's last instruction straddles the page's end or is none of ours: the interpreter takes over
   // there.

@@ -34,6 +34,8 @@ constexpr u32 kMostRounds = 64;
 constexpr u32 kMostSteps = 2048;
 constexpr i64 kMostBytes = 1024;
 constexpr i64 kMostStride = 256;
+// A loop that runs fewer rounds than this gains nothing.
+constexpr u64 kFewRounds = 6;
 
 using MaybeSum = std::optional<Sum>;
 
@@ -108,7 +110,7 @@ class Finder {
 
   std::optional<ir::Loop> find() {
     way_ = {head_};
-    if (!extend() || has_other_ways()) return std::nullopt;
+    if (!extend() || has_other_ways() || is_short()) return std::nullopt;
     loop_.blocks = best_;
     follow();
     for (const Moving& one : moving_) add(one);
@@ -175,6 +177,18 @@ class Finder {
       }
     }
     return false;
+  }
+
+  // Whether it was left too often, as far as is known, for a look beforehand to pay.
+  bool is_short() const {
+    u64 left = 0;
+    for (const u32 index : best_) {
+      const ir::Block& block = region_.blocks[index];
+      for (const i32 out : {block.taken, block.next}) {
+        if (out != ir::kLeaves && !is_on_way(out)) left += region_.blocks[static_cast<u32>(out)].runs;
+      }
+    }
+    return region_.blocks[head_].runs < kFewRounds * left;
   }
 
   bool comes_back(i32 from, u32 blocks) const {

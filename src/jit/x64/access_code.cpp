@@ -106,7 +106,7 @@ void RegionCode::find_or_fill_group(const Here& here) {
 void RegionCode::fill_group(const Here& here) {
   const ir::Group& group = here.block->groups[here.current().group];
   const Label& otherwise = ungrouped(here, here.step);
-  emit_.widen_all();
+  settle();
   CallSite& where = site(here);
   where.low = static_cast<i16>(group.low - here.current().insn.imm);
   where.high = static_cast<i16>(group.high - here.current().insn.imm);
@@ -157,15 +157,13 @@ void RegionCode::finish_load(const isa::Insn& insn, const x86::Mem& from) {
     const x86::Xmm to = emit_.target_float(insn.rd, x86::xmm0);
     if (insn.op == Op::fld) {
       a_.movsd(to, from);
-      emit_.knowledge().boxed &= ~(1u << insn.rd);
     } else {
       a_.mov(x86::eax, from);
       a_.mov(x86::rcx, static_cast<i64>(0xffffffff00000000));
       a_.or_(x86::rax, x86::rcx);
       a_.movq(to, x86::rax);
-      emit_.knowledge().boxed |= 1u << insn.rd;
     }
-    return emit_.store_float(insn.rd, to);
+    return finish_float(insn, to, insn.op == Op::fld);
   }
   const x86::Gp to = emit_.target(insn.rd, x86::rax);
   switch (insn.op) {
@@ -256,6 +254,7 @@ x86::Mem RegionCode::single_place(const Here& here, u32 size, bool write, const 
 void RegionCode::emit_access(const Here& here, bool write) {
   const ir::Step& step = here.current();
   const u32 size = size_of(step.insn.op);
+  if (write && is_float(step.insn)) settle_float(step.insn.rs2);
   const bool in_group = here.grouped && step.group != ir::kNoGroup;
   const Label back = a_.newLabel();
   const x86::Mem place = in_group ? member_place(here, size) : single_place(here, size, write, back);

@@ -78,7 +78,7 @@ void RegionCode::call_handler(const Here& here) {
     a_.jmp(leave_rounds_before(here));
     return;
   }
-  emit_.widen_all();
+  settle();
   a_.mov(x86::rax, asmjit::imm(&site(here)));
   a_.call(call_step_);
   a_.test(x86::eax, x86::eax);

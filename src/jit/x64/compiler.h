@@ -25,7 +25,7 @@ inline constexpr u64 kExitStale = 2;  // pc's region is of another epoch; `place
 // A jump went through a slot, `place`, that leads nowhere yet. Writing the entry of the code for pc there
 // makes the jump direct.
 inline constexpr u64 kExitSlot = 3;
-// pc's region has done as much as Code::heat said; `place` is its Header.
+// pc's region has done as much as Counts::heat said; `place` is its Header.
 inline constexpr u64 kExitHot = 4;
 // What is gained by making a region anew lies in its loops and in its entries.
 inline constexpr i32 kEntryWeight = 8;
@@ -58,19 +58,24 @@ struct Header {
   void* owner;  // whoever asked for the code; it may put itself here
 };
 
+// What a region counts that is to be made anew when it is hot.
+struct Counts {
+  i64 heat = 0;           // left before it leaves as hot: a round of a loop takes 1, an entry kEntryWeight
+  std::vector<u64> runs;  // by block; of a region that has no loop none
+};
+
 // Machine code of a region. It can be entered at each of its blocks that has steps.
 struct Code {
   struct Entry {
     u16 offset;  // in the page
+    u16 block;   // of the region
     const std::byte* code;
     const void** stale;  // writable: where an entry goes in another epoch; at first it leaves there
   };
   std::vector<Entry> entries;  // the region's first block first
   Header* header = nullptr;    // where it may be written
   std::size_t size = 0;
-  // What the region may yet do before it leaves as hot, where it counts: a round of a loop takes 1, an entry
-  // kEntryWeight.
-  std::unique_ptr<i64> heat;
+  std::unique_ptr<Counts> counts;
   std::deque<CallSite> sites;
   std::vector<std::vector<hart::Uop>> uops;  // by block
 };

@@ -9,7 +9,7 @@ namespace cloister::jit::x64 {
 using isa::Op;
 
 void RegionCode::emit_end(const Here& here) {
-  emit_.widen_all();
+  settle();
   if (ir::is_flags_access(here.current())) return emit_flags_access(here);
   switch (isa::properties(here.current().insn.op).format) {
     case isa::Format::kB:

@@ -19,6 +19,9 @@ struct Knowledge {
       0;  // x registers whose home lacks the sign extension that the value has: its upper half is anything
   u32 words = 0;  // x registers that hold a sign-extended word, narrow ones among them
   u32 boxed = 0;  // f registers that hold a NaN-boxed single
+  // f registers that hold a double or a single that, if it is no number, should be the canonical NaN.
+  u32 odd_doubles = 0;
+  u32 odd_singles = 0;
 };
 
 // Emits the host instructions of one guest instruction at a time. It knows where operands live and nothing of

@@ -46,7 +46,7 @@ void RegionCode::emit_entry(u32 index) {
 }
 
 void RegionCode::count_down(i32 by, const Label& hot) {
-  a_.mov(x86::rax, asmjit::imm(heat_.get()));
+  a_.mov(x86::rax, asmjit::imm(&counts_->heat));
   a_.sub(x86::qword_ptr(x86::rax), by);
   a_.js(hot);
 }

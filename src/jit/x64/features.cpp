@@ -10,7 +10,8 @@ const Features& Features::of_host() {
     found.bmi2 = __builtin_cpu_supports("bmi2");
     found.lzcnt = found.bmi1;  // every CPU with BMI1 has LZCNT
     found.popcnt = __builtin_cpu_supports("popcnt");
-    found.fma = __builtin_cpu_supports("fma");
+    found.avx = __builtin_cpu_supports("avx");
+    found.fma = found.avx && __builtin_cpu_supports("fma");
     found.sse41 = __builtin_cpu_supports("sse4.1");
     return found;
   }();

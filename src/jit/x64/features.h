@@ -10,7 +10,8 @@ struct Features {
   bool lzcnt = false;
   bool tzcnt = false;  // part of BMI1
   bool popcnt = false;
-  bool fma = false;
+  bool avx = false;
+  bool fma = false;    // with AVX
   bool sse41 = false;  // roundsd, pextr
 
   static const Features& of_host();

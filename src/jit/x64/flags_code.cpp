@@ -9,6 +9,9 @@
 // The guest's flags are what State::fflags says, what the host's unit has gathered since, and what the
 // interpreter's software has. To read them is to put the three together. To write them almost always means to
 // put back what was read just before, and then there is nothing to do; else the interpreter does it.
+//
+// A comparison between the two raises a flag only for operands that are unordered. So where they stand in a
+// row, what would write the flags looks at the comparison's outcome instead of at the flags.
 namespace cloister::jit::x64 {
 
 namespace {
@@ -40,11 +43,44 @@ void RegionCode::gather_flags() {
   a_.or_(x86::al, x86::byte_ptr(x86::rcx, offsetof(hart::fp::ThreadState, flags)));
 }
 
+// The next block, if all that it does is to compare and to write back the flags that were just read. Where
+// operands are unordered it runs as it stands.
+bool RegionCode::emit_quiet_comparison(const Here& here) {
+  if (here.block->next == ir::kLeaves) return false;
+  const u32 index = static_cast<u32>(here.block->next);
+  const ir::Block& block = region_.blocks[index];
+  if (loop_heads_[index] || block.steps.size() != 2 || !ir::is_flags_access(block.steps[1])) return false;
+  const isa::Insn &compares = block.steps[0].insn, &writes = block.steps[1].insn;
+  const u8 flags = here.current().insn.rd;
+  const bool less = compares.op == isa::Op::flt_d;
+  if ((!less && compares.op != isa::Op::fle_d) || writes.op != isa::Op::csrrw || writes.rs1 != flags ||
+      flags == 0 || compares.rd == flags)
+    return false;
+  const Label unordered = a_.newLabel();
+  const x86::Xmm a = emit_.use_float(compares.rs1, x86::xmm0), b = emit_.use_float(compares.rs2, x86::xmm1);
+  a_.comisd(b, a);
+  a_.jp(unordered);
+  less ? a_.seta(x86::al) : a_.setae(x86::al);
+  const x86::Gp to = emit_.target(compares.rd, x86::rax);
+  a_.movzx(to.r32(), x86::al);
+  emit_.store_extended(compares.rd, to);
+  a_.sub(kCountdown, 2);
+  a_.mov(state_at(offsetof(hart::State, fs), 1), 3);
+  later([this, unordered, index] {
+    a_.bind(unordered);
+    a_.jmp(block_labels_[index]);
+  });
+  const Here there{&block, index, 1, false};
+  go_to(there, block.next, block.end);
+  return true;
+}
+
 void RegionCode::emit_flags_access(const Here& here) {
   const isa::Insn& insn = here.current().insn;
   gather_flags();
   if (insn.op == isa::Op::csrrs) {
     emit_.store_extended(insn.rd, x86::rax);
+    if (emit_quiet_comparison(here)) return;
   } else {
     const Label otherwise = a_.newLabel();
     emit_.load(x86::rdx, insn.rs1);

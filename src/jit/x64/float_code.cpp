@@ -5,22 +5,24 @@
 // Floating point by the host's SSE.
 //
 // The host's MXCSR holds the guest's rounding mode and gathers its flags (hart/fp_host.h), so most arithmetic
-// is one instruction. It differs from RISC-V's where a NaN comes out, in conversions out of range, and for
-// singles that are not NaN-boxed: there the interpreter's handler does the instruction instead. What the
-// host's try left in the sticky flags the handler raises too, for it computes the same.
+// is one instruction. It differs from RISC-V's where a NaN comes out (nan_code.cpp), in conversions out of
+// range, and for singles that are not NaN-boxed: there the interpreter's handler does the instruction
+// instead. What the host's try left in the sticky flags the handler raises too, for it computes the same.
 namespace cloister::jit::x64 {
 
 using isa::Op;
 namespace Inst = x86::Inst;
 
-// Goes to `otherwise` for a NaN.
-void RegionCode::need_number(const x86::Xmm& value, bool is_double, const Label& otherwise) {
-  is_double ? a_.ucomisd(value, value) : a_.ucomiss(value, value);
-  a_.jp(otherwise);
+// f[reg], fit for arithmetic on doubles or on singles: of the other kind what is put off is done first.
+x86::Xmm RegionCode::float_source(u8 reg, bool is_double, const x86::Xmm& scratch) {
+  const Knowledge& known = emit_.knowledge();
+  if (((is_double ? known.odd_singles : known.odd_doubles) >> reg & 1) != 0) settle_float(reg);
+  return emit_.use_float(reg, scratch);
 }
 
 void RegionCode::need_boxed(u8 reg, const Label& otherwise) {
   if (emit_.knowledge().boxed >> reg & 1) return;
+  if (emit_.knowledge().odd_doubles >> reg & 1) settle_float(reg);
   if (emit_.homes().has(32u + reg)) {
     a_.movq(x86::rax, emit_.homes().floating(32u + reg));
     a_.shr(x86::rax, 32);
@@ -34,13 +36,14 @@ void RegionCode::need_boxed(u8 reg, const Label& otherwise) {
 void RegionCode::finish_float(const isa::Insn& insn, const x86::Xmm& value, bool is_double) {
   emit_.store_float(insn.rd, value);
   const u32 bit = 1u << insn.rd;
-  u32& boxed = emit_.knowledge().boxed;
-  boxed = is_double ? boxed & ~bit : boxed | bit;
+  Knowledge& known = emit_.knowledge();
+  known.boxed = is_double ? known.boxed & ~bit : known.boxed | bit;
+  known.odd_doubles &= ~bit;
+  known.odd_singles &= ~bit;
 }
 
-// In a scratch register: rd may be a source, which the handler needs when a NaN comes out. A single's upper
-// half, all ones, stays from rs1.
-bool RegionCode::float_binary(const Here& here, u32 id, bool is_double) {
+// A single's upper half, all ones, stays from rs1.
+bool RegionCode::float_binary(const Here& here, FloatOp op, bool is_double) {
   const isa::Insn& insn = here.current().insn;
   if (!takes_current_rounding(insn)) return false;
   const Label otherwise = a_.newLabel(), back = a_.newLabel();
@@ -48,12 +51,19 @@ bool RegionCode::float_binary(const Here& here, u32 id, bool is_double) {
     need_boxed(insn.rs1, otherwise);
     need_boxed(insn.rs2, otherwise);
   }
-  a_.movaps(x86::xmm0, emit_.use_float(insn.rs1, x86::xmm0));
-  a_.emit(id, x86::xmm0, emit_.use_float(insn.rs2, x86::xmm1));
-  need_number(x86::xmm0, is_double, otherwise);
-  finish_float(insn, x86::xmm0, is_double);
+  const x86::Xmm first = float_source(insn.rs1, is_double, x86::xmm0);
+  const x86::Xmm second = float_source(insn.rs2, is_double, x86::xmm1);
+  x86::Xmm to = x86::xmm0;
+  if (emit_.features().avx) {
+    to = emit_.target_float(insn.rd, x86::xmm0);
+    a_.emit(op.avx, to, first, second);
+  } else {
+    if (first != to) a_.movaps(to, first);
+    a_.emit(op.sse, to, second);
+  }
+  finish_arithmetic(insn, to, is_double);
   a_.bind(back);
-  by_handler(here, otherwise, back);
+  if (!is_double) by_handler(here, otherwise, back);
   return true;
 }
 
@@ -62,36 +72,65 @@ bool RegionCode::float_root(const Here& here, bool is_double) {
   if (!takes_current_rounding(insn)) return false;
   const Label otherwise = a_.newLabel(), back = a_.newLabel();
   if (!is_double) need_boxed(insn.rs1, otherwise);
-  const x86::Xmm from = emit_.use_float(insn.rs1, x86::xmm1);
+  const x86::Xmm from = float_source(insn.rs1, is_double, x86::xmm1);
   a_.movaps(x86::xmm0, from);
   is_double ? a_.sqrtsd(x86::xmm0, from) : a_.sqrtss(x86::xmm0, from);
-  need_number(x86::xmm0, is_double, otherwise);
-  finish_float(insn, x86::xmm0, is_double);
+  finish_arithmetic(insn, x86::xmm0, is_double);
   a_.bind(back);
+  if (!is_double) by_handler(here, otherwise, back);
+  return true;
+}
+
+// to = ±(a * b) ± c. Of the host's forms the one is taken that overwrites the operand that lives where the
+// result shall: 213 multiplies by what it overwrites, 231 adds to it. Infinity times zero plus a NaN is an
+// invalid operation for RISC-V only, so a NaN that comes out is the handler's, which finds the operands.
+bool RegionCode::float_fused(const Here& here, FusedOp op, bool is_double) {
+  const isa::Insn& insn = here.current().insn;
+  if (!takes_current_rounding(insn) || !emit_.features().fma) return false;
+  const Label otherwise = a_.newLabel(), nan = a_.newLabel(), back = a_.newLabel();
+  for (const u8 reg : {insn.rs1, insn.rs2, insn.rs3}) {
+    if (!is_double) need_boxed(reg, otherwise);
+    (void)float_source(reg, is_double, x86::xmm0);
+  }
+  // The operand that is overwritten is kept in a scratch register where one is free, else the result is.
+  const bool is_source = insn.rd == insn.rs1 || insn.rd == insn.rs2 || insn.rd == insn.rs3;
+  const bool has_scratch = emit_.homes().has(32u + insn.rs1) && emit_.homes().has(32u + insn.rs2);
+  const bool keeps = is_source && has_scratch && emit_.homes().has(32u + insn.rd);
+  const x86::Xmm to = is_source && !keeps ? x86::xmm0 : emit_.target_float(insn.rd, x86::xmm0);
+  if (keeps) a_.movaps(x86::xmm1, to);
+  if (!is_source) {  // the handler will find there what comes out here
+    known_before_.odd_doubles &= ~(1u << insn.rd);
+    known_before_.odd_singles &= ~(1u << insn.rd);
+  }
+  emit_fused(insn, op, to, is_double);
+  is_double ? a_.ucomisd(to, to) : a_.ucomiss(to, to);
+  a_.jp(nan);
+  finish_float(insn, to, is_double);
+  a_.bind(back);
+  later([this, nan, otherwise, to, keeps] {
+    a_.bind(nan);
+    if (keeps) a_.movaps(to, x86::xmm1);
+    a_.jmp(otherwise);
+  });
   by_handler(here, otherwise, back);
   return true;
 }
 
-bool RegionCode::float_fused(const Here& here, u32 id, bool is_double) {
-  const isa::Insn& insn = here.current().insn;
-  if (!takes_current_rounding(insn) || !emit_.features().fma) return false;
-  const Label otherwise = a_.newLabel(), back = a_.newLabel();
-  if (!is_double) {
-    for (const u8 reg : {insn.rs1, insn.rs2, insn.rs3}) need_boxed(reg, otherwise);
+void RegionCode::emit_fused(const isa::Insn& insn, FusedOp op, const x86::Xmm& to, bool is_double) {
+  const Homes& homes = emit_.homes();
+  const x86::Xmm a = emit_.use_float(insn.rs1, x86::xmm0), b = emit_.use_float(insn.rs2, x86::xmm1);
+  if (homes.has(32u + insn.rs3) && to == homes.floating(32u + insn.rs3)) {
+    a_.emit(op.add, to, a, b);
+    return;
   }
-  // xmm0 = ±(xmm0 * b) ± c; 213: the first operand times the second, plus the third.
-  a_.movaps(x86::xmm0, emit_.use_float(insn.rs1, x86::xmm0));
-  const x86::Xmm b = emit_.use_float(insn.rs2, x86::xmm1);
-  if (emit_.homes().has(32u + insn.rs3)) {
-    a_.emit(id, x86::xmm0, b, emit_.homes().floating(32u + insn.rs3));
+  const bool by_b = to == b && to != a;
+  if (!by_b && to != a) a_.movaps(to, a);
+  const x86::Xmm factor = by_b ? a : b;
+  if (homes.has(32u + insn.rs3)) {
+    a_.emit(op.multiply, to, factor, homes.floating(32u + insn.rs3));
   } else {
-    a_.emit(id, x86::xmm0, b, state_f(insn.rs3, is_double ? 8 : 4));
+    a_.emit(op.multiply, to, factor, state_f(insn.rs3, is_double ? 8 : 4));
   }
-  need_number(x86::xmm0, is_double, otherwise);
-  finish_float(insn, x86::xmm0, is_double);
-  a_.bind(back);
-  by_handler(here, otherwise, back);
-  return true;
 }
 
 bool RegionCode::float_compare(const Here& here, bool is_double) {
@@ -101,7 +140,8 @@ bool RegionCode::float_compare(const Here& here, bool is_double) {
     need_boxed(insn.rs1, otherwise);
     need_boxed(insn.rs2, otherwise);
   }
-  const x86::Xmm a = emit_.use_float(insn.rs1, x86::xmm0), b = emit_.use_float(insn.rs2, x86::xmm1);
+  const x86::Xmm a = float_source(insn.rs1, is_double, x86::xmm0);
+  const x86::Xmm b = float_source(insn.rs2, is_double, x86::xmm1);
   if (insn.op == Op::feq_d || insn.op == Op::feq_s) {
     is_double ? a_.ucomisd(a, b) : a_.ucomiss(a, b);
     a_.sete(x86::al);
@@ -128,7 +168,7 @@ bool RegionCode::float_to_integer(const Here& here, u32 width, bool is_double) {
   if (!truncates && !takes_current_rounding(insn)) return false;
   const Label otherwise = a_.newLabel(), back = a_.newLabel();
   if (!is_double) need_boxed(insn.rs1, otherwise);
-  const x86::Xmm from = emit_.use_float(insn.rs1, x86::xmm0);
+  const x86::Xmm from = float_source(insn.rs1, is_double, x86::xmm0);
   const x86::Gp result = width == 8 ? x86::Gp(x86::rax) : x86::Gp(x86::eax);
   const u32 id = is_double ? (truncates ? Inst::kIdCvttsd2si : Inst::kIdCvtsd2si)
                            : (truncates ? Inst::kIdCvttss2si : Inst::kIdCvtss2si);
@@ -160,9 +200,12 @@ bool RegionCode::float_from_integer(const Here& here, u32 width, bool is_double)
 // fsgnj, fsgnjn, fsgnjx of doubles: fmv.d, fneg.d and fabs.d among them.
 bool RegionCode::float_sign(const isa::Insn& insn) {
   if (insn.op == Op::fsgnj_d && insn.rs1 == insn.rs2) {
+    settle_float(insn.rs1);
     finish_float(insn, emit_.use_float(insn.rs1, x86::xmm0), true);
     return true;
   }
+  settle_float(insn.rs1);
+  settle_float(insn.rs2);
   a_.movq(x86::rax, emit_.use_float(insn.rs1, x86::xmm0));
   a_.movq(x86::rcx, emit_.use_float(insn.rs2, x86::xmm1));
   if (insn.op == Op::fsgnjn_d) a_.not_(x86::rcx);
@@ -182,6 +225,7 @@ bool RegionCode::float_sign(const isa::Insn& insn) {
 bool RegionCode::float_move(const Here& here) {
   const isa::Insn& insn = here.current().insn;
   if (insn.op == Op::fmv_x_d || insn.op == Op::fmv_x_w) {
+    settle_float(insn.rs1);
     const x86::Gp to = emit_.target(insn.rd, x86::rax);
     a_.movq(to, emit_.use_float(insn.rs1, x86::xmm0));
     if (insn.op == Op::fmv_x_w) a_.movsxd(to, to.r32());
@@ -208,7 +252,7 @@ bool RegionCode::float_widen(const Here& here) {
   if (!to_double && !takes_current_rounding(insn)) return false;
   const Label otherwise = a_.newLabel(), back = a_.newLabel();
   if (to_double) need_boxed(insn.rs1, otherwise);
-  const x86::Xmm from = emit_.use_float(insn.rs1, x86::xmm1);
+  const x86::Xmm from = float_source(insn.rs1, !to_double, x86::xmm1);
   if (to_double) {
     a_.xorps(x86::xmm0, x86::xmm0);
     a_.cvtss2sd(x86::xmm0, from);
@@ -216,51 +260,50 @@ bool RegionCode::float_widen(const Here& here) {
     a_.pcmpeqd(x86::xmm0, x86::xmm0);
     a_.cvtsd2ss(x86::xmm0, from);
   }
-  need_number(x86::xmm0, to_double, otherwise);
-  finish_float(insn, x86::xmm0, to_double);
+  finish_arithmetic(insn, x86::xmm0, to_double);
   a_.bind(back);
-  by_handler(here, otherwise, back);
+  if (to_double) by_handler(here, otherwise, back);
   return true;
 }
 
 bool RegionCode::emit_float(const Here& here) {
   switch (here.current().insn.op) {
     case Op::fadd_d:
-      return float_binary(here, Inst::kIdAddsd, true);
+      return float_binary(here, {Inst::kIdAddsd, Inst::kIdVaddsd}, true);
     case Op::fsub_d:
-      return float_binary(here, Inst::kIdSubsd, true);
+      return float_binary(here, {Inst::kIdSubsd, Inst::kIdVsubsd}, true);
     case Op::fmul_d:
-      return float_binary(here, Inst::kIdMulsd, true);
+      return float_binary(here, {Inst::kIdMulsd, Inst::kIdVmulsd}, true);
     case Op::fdiv_d:
-      return float_binary(here, Inst::kIdDivsd, true);
+      return float_binary(here, {Inst::kIdDivsd, Inst::kIdVdivsd}, true);
     case Op::fadd_s:
-      return float_binary(here, Inst::kIdAddss, false);
+      return float_binary(here, {Inst::kIdAddss, Inst::kIdVaddss}, false);
     case Op::fsub_s:
-      return float_binary(here, Inst::kIdSubss, false);
+      return float_binary(here, {Inst::kIdSubss, Inst::kIdVsubss}, false);
     case Op::fmul_s:
-      return float_binary(here, Inst::kIdMulss, false);
+      return float_binary(here, {Inst::kIdMulss, Inst::kIdVmulss}, false);
     case Op::fdiv_s:
-      return float_binary(here, Inst::kIdDivss, false);
+      return float_binary(here, {Inst::kIdDivss, Inst::kIdVdivss}, false);
     case Op::fsqrt_d:
       return float_root(here, true);
     case Op::fsqrt_s:
       return float_root(here, false);
     case Op::fmadd_d:
-      return float_fused(here, Inst::kIdVfmadd213sd, true);
+      return float_fused(here, {Inst::kIdVfmadd213sd, Inst::kIdVfmadd231sd}, true);
     case Op::fmsub_d:
-      return float_fused(here, Inst::kIdVfmsub213sd, true);
+      return float_fused(here, {Inst::kIdVfmsub213sd, Inst::kIdVfmsub231sd}, true);
     case Op::fnmsub_d:
-      return float_fused(here, Inst::kIdVfnmadd213sd, true);
+      return float_fused(here, {Inst::kIdVfnmadd213sd, Inst::kIdVfnmadd231sd}, true);
     case Op::fnmadd_d:
-      return float_fused(here, Inst::kIdVfnmsub213sd, true);
+      return float_fused(here, {Inst::kIdVfnmsub213sd, Inst::kIdVfnmsub231sd}, true);
     case Op::fmadd_s:
-      return float_fused(here, Inst::kIdVfmadd213ss, false);
+      return float_fused(here, {Inst::kIdVfmadd213ss, Inst::kIdVfmadd231ss}, false);
     case Op::fmsub_s:
-      return float_fused(here, Inst::kIdVfmsub213ss, false);
+      return float_fused(here, {Inst::kIdVfmsub213ss, Inst::kIdVfmsub231ss}, false);
     case Op::fnmsub_s:
-      return float_fused(here, Inst::kIdVfnmadd213ss, false);
+      return float_fused(here, {Inst::kIdVfnmadd213ss, Inst::kIdVfnmadd231ss}, false);
     case Op::fnmadd_s:
-      return float_fused(here, Inst::kIdVfnmsub213ss, false);
+      return float_fused(here, {Inst::kIdVfnmsub213ss, Inst::kIdVfnmsub231ss}, false);
     default:
       return emit_float_conversion(here);
   }

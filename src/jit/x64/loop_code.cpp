@@ -89,7 +89,7 @@ void RegionCode::enter_rounds(const Rounds& rounds) {
 
 // All values become wide. From here on the region's homes hold.
 void RegionCode::leave_rounds(const Rounds& rounds) {
-  emit_.widen_all();
+  settle();
   spill(rounds.borrowed & rounds.written);
   emit_.use_homes(homes_);
   reload(rounds.evicted);
@@ -177,7 +177,7 @@ void RegionCode::emit_branch_in_round(const Here& here) {
 // The next block lies behind; after the last, the head.
 void RegionCode::go_round(const Here& here) {
   if (here.place + 1 < here.rounds->loop.blocks.size()) return;
-  emit_.widen_all();
+  settle();
   a_.cmp(kCountdown, frame_at(offsetof(Frame, stretch_end)));
   a_.jg(here.rounds->head);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jit/x64/region_code.h"
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 
@@ -39,6 +40,8 @@ std::optional<Code> RegionCode::emit(CodeCache& cache) {
   find_written();
   build_uops();
   loop_heads_ = ir::find_loop_heads(region_);
+  const bool has_loop = std::find(loop_heads_.begin(), loop_heads_.end(), true) != loop_heads_.end();
+  if (region_.counts_entries && has_loop) counts_->runs.resize(region_.blocks.size());
   for (const ir::Block& block : region_.blocks) {
     block_labels_.push_back(a_.newLabel());
     second_copies_.emplace_back(block.steps.size() + 1);
@@ -157,6 +160,10 @@ void RegionCode::emit_block(u32 index) {
     return;
   }
   if (loop_heads_[index]) emit_loop_head(index);
+  if (!counts_->runs.empty()) {
+    a_.mov(x86::rax, asmjit::imm(&counts_->runs[index]));
+    a_.add(x86::qword_ptr(x86::rax), 1);
+  }
   a_.sub(kCountdown, static_cast<i32>(block.steps.size()));
   emit_steps({&block, index, 0, true});
 }
@@ -176,7 +183,7 @@ void RegionCode::emit_steps(Here here) {
   if (!here.grouped && copy.isValid() && !holder_.isLabelBound(copy)) a_.bind(copy);
   here.step = static_cast<u32>(here.block->steps.size()) - 1;
   if (here.rounds != nullptr) return go_round(here);
-  emit_.widen_all();
+  settle();
   go_to(here, here.block->next, here.block->end);
 }
 
@@ -230,11 +237,12 @@ std::optional<Code> RegionCode::finish(CodeCache& cache) {
     auto* pointer = reinterpret_cast<const void**>(place.write.data() + holder_.labelOffset(way.pointer));
     *pointer = stale;
     const u16 offset = region_.blocks[way.block_index].begin;
-    code.entries.push_back({offset, place.run + holder_.labelOffset(way.label), pointer});
+    code.entries.push_back(
+        {offset, static_cast<u16>(way.block_index), place.run + holder_.labelOffset(way.label), pointer});
   }
   code.header = reinterpret_cast<Header*>(place.write.data() + holder_.labelOffset(header_));
   code.size = size;
-  code.heat = std::move(heat_);
+  code.counts = std::move(counts_);
   code.sites = std::move(sites_);
   code.uops = std::move(uops_);
   return code;

@@ -8,6 +8,7 @@
 #include "hart/block.h"
 #include "jit/x64/compiler.h"
 #include "jit/x64/emitter.h"
+#include "jit/x64/region_parts.h"
 
 namespace cloister::jit::x64 {
 
@@ -61,28 +62,6 @@ class RegionCode final : private asmjit::ErrorHandler {
     std::function<void()> emit;
     Knowledge known;
     const Homes* homes;
-  };
-
-  // A way into the region, the way back out of it when it is of another epoch, and the pointer to that.
-  struct Entrance {
-    Label label;
-    Label stale;
-    Label pointer;
-    u32 block_index;
-  };
-
-  // Where a jump through a register goes within the region, by offset in the page.
-  struct Table {
-    Label label;
-    Label out;
-    std::vector<Label> targets;
-  };
-
-  // A jump that may become direct: a pointer in the header that jmp goes through.
-  struct Slot {
-    Label pointer;
-    Label stub;
-    u16 offset;  // of the target in the page
   };
 
   // An instruction that does not exist is our mistake.
@@ -187,24 +166,39 @@ class RegionCode final : private asmjit::ErrorHandler {
 
   // flags_code.cpp
   void emit_flags_access(const Here& here);
+  bool emit_quiet_comparison(const Here& here);
   void gather_flags();
 
   // float_code.cpp
+  struct FloatOp {
+    u32 sse, avx;
+  };
+  struct FusedOp {
+    u32 multiply, add;
+  };
   bool emit_float(const Here& here);
   bool emit_float_conversion(const Here& here);
-  bool float_binary(const Here& here, u32 id, bool is_double);
+  bool float_binary(const Here& here, FloatOp op, bool is_double);
   bool float_root(const Here& here, bool is_double);
-  bool float_fused(const Here& here, u32 id, bool is_double);
+  bool float_fused(const Here& here, FusedOp op, bool is_double);
+  void emit_fused(const isa::Insn& insn, FusedOp op, const x86::Xmm& to, bool is_double);
   bool float_compare(const Here& here, bool is_double);
   bool float_to_integer(const Here& here, u32 width, bool is_double);
   bool float_from_integer(const Here& here, u32 width, bool is_double);
   bool float_sign(const isa::Insn& insn);
   bool float_move(const Here& here);
   bool float_widen(const Here& here);
-  bool takes_current_rounding(const isa::Insn& insn) const { return insn.rm == 7; }
-  void need_number(const x86::Xmm& value, bool is_double, const Label& otherwise);
+  static bool takes_current_rounding(const isa::Insn& insn) { return insn.rm == 7; }
+  x86::Xmm float_source(u8 reg, bool is_double, const x86::Xmm& scratch);
   void need_boxed(u8 reg, const Label& otherwise);
   void finish_float(const isa::Insn& insn, const x86::Xmm& value, bool is_double);
+
+  // nan_code.cpp
+  // Before other code: all registers become what the guest sees.
+  void settle();
+  void settle_float(u8 reg);
+  void make_canonical(const x86::Xmm& value, bool is_double);
+  void finish_arithmetic(const isa::Insn& insn, const x86::Xmm& value, bool is_double);
 
   const ir::Region& region_;
   const Thunks& thunks_;
@@ -225,7 +219,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   std::vector<bool> loop_heads_;                   // by block
   Label header_, load_homes_, call_step_, call_fill_, call_csr_, call_last_;
   std::vector<Entrance> entrances_;
-  std::unique_ptr<i64> heat_ = std::make_unique<i64>(0);
+  std::unique_ptr<Counts> counts_ = std::make_unique<Counts>();
   std::vector<Slot> slots_;
   std::vector<Table> tables_;
   std::deque<Rounds> rounds_;
