@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/views.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "policy/memory/condition.h"
 #include "policy/memory/explain.h"
 
 namespace cloister::api {
@@ -37,6 +40,13 @@ json activity_of(const Member& member) {
           {"samples", estimator.settings().samples}};
 }
 
+json balloon_of(const cell::control::Report& report) {
+  return {{"pages", bytes(report.balloon_pages)},           {"target", bytes(report.balloon_target_pages)},
+          {"told", bytes(report.balloon_told_pages)},       {"applications", report.applications},
+          {"pressure", report.pressure / 10000.0},          {"yields", report.yields != 0},
+          {"written", bytes(report.balloon_written_pages)}, {"page_out_rate", bytes(report.page_out_rate)}};
+}
+
 json memory_of(const Host& host, const Member& member) {
   const auto& account = host.governor().ledger().account(member.account);
   const auto& report = member.report;
@@ -53,6 +63,9 @@ json memory_of(const Host& host, const Member& member) {
           {"paged_in", bytes(report.pages_in)},
           {"paged_out", bytes(report.pages_out)},
           {"given_free", bytes(report.reported_free_pages)},
+          {"balloon", balloon_of(report)},
+          {"level",
+           policy::memory::name_of(static_cast<policy::memory::ConditionLevel>(std::min(report.level, 3u)))},
           {"wanted", bytes(member.want)},
           {"taken", by_way(member)},
           {"activity", activity_of(member)},
@@ -71,6 +84,13 @@ json terms_of(const host::MemoryTerms& terms, policy::memory::Units size) {
           {"trust_group", terms.trust_group}};
 }
 
+// Where programs of the host reach the guest's vsock ports.
+std::string vsock_of(const Host& host, const Cell& cell) {
+  const std::string& own = cell.order().machine.vsock;
+  if (own.empty()) return host.records().vsock_path(cell.name());
+  return std::filesystem::path(cell.order().folder) / own;
+}
+
 }  // namespace
 
 json view_of(const Host& host, const Cell& cell) {
@@ -80,6 +100,7 @@ json view_of(const Host& host, const Cell& cell) {
                {"cpus", cell.order().machine.cpus},
                {"ended", host.last_end(cell.name())},
                {"console", host.records().console_path(cell.name())},
+               {"vsock", vsock_of(host, cell)},
                {"order", json_of(cell.order())}};
   if (cell.has_process()) view["process"] = cell.process()->id().number;
   if (const Member* member = host.governor().find(cell)) {

@@ -11,6 +11,7 @@
 #include "base/os/standard_streams.h"
 #include "base/os/terminal.h"
 #include "cell/console.h"
+#include "cell/cooperation.h"
 #include "cell/managed_cell.h"
 #include "machine/machine.h"
 
@@ -136,6 +137,7 @@ ExitStatus run_cell(const RunRequest& request) {
     (*machine)->request_stop();
   });
   if (!watched.ok()) return complain(kHostFailed, watched.failure());
+  const Cooperation cooperation((*machine)->loop(), **machine, request.machine);
   const auto outcome = run_with_console(**machine, request.batch);
   if (!outcome.ok()) return complain(kHostFailed, outcome.failure());
   if (outcome->end != End::kPowerOff)

@@ -40,6 +40,8 @@ bool plausible(const Message& message) {
   if (const auto* hashes = std::get_if<Hashes>(&message)) return hashes->count <= kMostHashes;
   if (const auto* back = std::get_if<Unshared>(&message)) return back->count <= kMostHashes;
   if (const auto* power = std::get_if<Power>(&message)) return power->what <= PowerOrder::kStop;
+  if (const auto* standing = std::get_if<Standing>(&message))
+    return standing->state <= static_cast<u32>(policy::memory::HostState::kLow);
   return true;
 }
 

@@ -21,7 +21,7 @@
 namespace cloister::cell::control {
 
 // Raised when a message changes its meaning. The two sides refuse each other when theirs differ.
-inline constexpr u32 kVersion = 1;
+inline constexpr u32 kVersion = 2;
 inline constexpr u32 kMagic = 0x74736c63;
 inline constexpr std::size_t kMostHashes = 128;  // pages in one message
 inline constexpr std::size_t kReasonBytes = 160;
@@ -86,6 +86,17 @@ struct Report {
   u32 last_touched = 0;
   u64 swap_failed = 0;       // 1: the swap file takes no more
   u64 curve[kBuckets] = {};  // misses by cache size, in sixteenths of the configured size; all 0: unknown
+
+  // The guest's cooperation. Applications, what they hold and the pressure are the guest's word.
+  u64 balloon_pages = 0;          // in the state of that name
+  u64 balloon_target_pages = 0;   // what the guest is asked to hold in its balloon
+  u64 balloon_told_pages = 0;     // what it says it holds
+  u64 balloon_written_pages = 0;  // of the value, that it wrote to its disks, since the start
+  u64 page_out_rate = 0;          // of those, a second
+  u32 applications = 0;
+  u32 level = 0;     // CLOISTER_AMPLE and so on
+  u32 pressure = 0;  // in hundredths of a per cent
+  u32 yields = 0;    // 1: its pressure keeps the balloon below what the host wishes
 };
 
 struct Ended {
@@ -159,6 +170,16 @@ struct Reclaim {
   u32 keep = 0;
   u64 deadline_nanos = 0;  // from now
   u64 least_pages = 0;     // the allowance that is left to it at any rate: it may have shrunk meanwhile
+  u64 ask_guest = 0;  // 1: with Way::kBalloon, the guest is asked first, and only the rest is taken otherwise
+};
+
+// How the host stands, and what part of its memory is this machine's: for what the guest is told. Said when
+// it changes.
+struct Standing {
+  u32 state = 0;  // policy::memory::HostState
+  u32 pad = 0;
+  u64 entitlement_pages = 0;  // its target if all used all
+  u64 target_pages = 0;
 };
 
 enum class PowerOrder : u32 { kPause, kResume, kStop };
@@ -197,7 +218,7 @@ struct Ping {
 
 using Message =
     std::variant<Hello, Want, Back, Done, Report, Ended, Hashes, Content, Shared, Unshared, Pong, Welcome,
-                 Settings, Grant, Reclaim, Power, Still, VaultIs, HashPages, ReadPage, Share, Ping>;
+                 Settings, Grant, Reclaim, Power, Still, VaultIs, HashPages, ReadPage, Share, Ping, Standing>;
 
 // Bound: no message is longer.
 inline constexpr std::size_t kMostBytes = 4352;

@@ -13,6 +13,9 @@ namespace {
 using control::Way;
 
 constexpr auto kLook = std::chrono::milliseconds(200);  // how often the sampling period is looked at
+constexpr auto kLookAtGuest = std::chrono::milliseconds(10);
+// A guest that gives nothing for so long, or nothing more, is not waited for.
+constexpr Nanos kGuestPatience{500'000'000};
 // So much is reclaimed before the daemon hears of it: what waits for it need not wait for the whole.
 constexpr Pages kPiece{4096};
 constexpr Pages kRoom{1024};
@@ -50,7 +53,8 @@ void add(const memory::ByWay& frames, control::Done& done) {
 
 Housekeeper::Housekeeper(memory::GuestMemory& memory, Lease& lease,
                          std::function<void(const control::Done&)> done, std::function<Nanos()> run_time)
-    : reclaimer_(memory, seed()),
+    : memory_(memory),
+      reclaimer_(memory, seed()),
       sampler_(memory, seed()),
       lease_(lease),
       done_(std::move(done)),
@@ -116,18 +120,21 @@ void Housekeeper::run() {
     bool room = false;
     {
       MutexLock lock(mutex_);
-      if (!end_ && !order_ && !make_room_ && posted_.empty()) wake_.wait_for(mutex_, kLook);
-      if (end_) return;
+      if (!end_ && !order_ && !make_room_ && posted_.empty())
+        wake_.wait_for(mutex_, asked_ ? kLookAtGuest : kLook);
+      if (end_) break;
       order = std::exchange(order_, std::nullopt);
       room = std::exchange(make_room_, false);
       posted.swap(posted_);
       settings = settings_;
     }
-    if (order) carry_out(*order);
+    if (order) begin(*order);
+    if (asked_) look_at_guest();
     if (room && lease_.waiting()) (void)reclaim(kRoom, control::kEveryWay, os::monotonic_now() + kRoomTime);
     for (const auto& call : posted) call();
     sample(settings);
   }
+  if (asked_) (void)memory_.end_shrinking();
 }
 
 memory::ReclaimReport Housekeeper::reclaim(Pages wanted, u32 ways, Nanos deadline) {
@@ -140,15 +147,54 @@ memory::ReclaimReport Housekeeper::reclaim(Pages wanted, u32 ways, Nanos deadlin
   return report;
 }
 
-// With `keep` the frames stay: whoever waits for one finds it in the lease, and asks again for what is still
-// missing.
-void Housekeeper::carry_out(const control::Reclaim& order) {
-  const Nanos deadline = os::monotonic_now() + Nanos{order.deadline_nanos};
+// A new order takes the place of one that the guest still works on.
+void Housekeeper::begin(const control::Reclaim& order) {
+  if (asked_) {
+    (void)memory_.end_shrinking();
+    done_(std::exchange(asked_, std::nullopt)->done);
+  }
+  const Nanos now = os::monotonic_now(), deadline = now + Nanos{order.deadline_nanos};
   control::Done done;
   done.order = order.order;
-  const u64 held = lease_.figures().held.raw;
-  const Pages to_give{std::min(order.pages, held - std::min(held, order.least_pages))};
-  if (order.keep == 0) lease_.owe(to_give);
+  if (order.keep == 0) {
+    const u64 held = lease_.figures().held.raw;
+    lease_.owe(Pages{std::min(order.pages, held - std::min(held, order.least_pages))});
+  }
+  const bool asks =
+      order.ask_guest != 0 && order.keep == 0 && (order.ways & control::bit(Way::kBalloon)) != 0;
+  const Pages missing = lease_.owed();
+  if (!asks || missing == Pages{} || !guest_.able || !guest_.able()) {
+    take(order, deadline, done);
+    return done_(done);
+  }
+  (void)memory_.begin_shrinking();
+  const Nanos until = now + Nanos{order.deadline_nanos / 2};
+  asked_ = Asked{order, done, missing, deadline, until, now};
+  guest_.ask(missing, until);
+}
+
+// What comes back while the guest is asked is taken to be its doing.
+void Housekeeper::look_at_guest() {
+  const Nanos now = os::monotonic_now();
+  const Pages owed = lease_.owed();
+  if (owed < asked_->missing) {
+    asked_->done.by_way[static_cast<u32>(Way::kBalloon)] += (asked_->missing - owed).raw;
+    asked_->missing = owed;
+    asked_->moved = now;
+  }
+  if (owed == Pages{} || now >= asked_->until || now - asked_->moved > kGuestPatience) take_rest();
+}
+
+void Housekeeper::take_rest() {
+  Asked asked = *std::exchange(asked_, std::nullopt);
+  (void)memory_.end_shrinking();
+  take(asked.order, asked.deadline, asked.done);
+  done_(asked.done);
+}
+
+// With `keep` the frames stay: whoever waits for one finds it in the lease, and asks again for what is still
+// missing.
+void Housekeeper::take(const control::Reclaim& order, Nanos deadline, control::Done& done) {
   Pages missing = order.keep == 0 ? lease_.owed() : Pages{order.pages};
   while (missing != Pages{}) {
     const auto report = reclaim(std::min(missing, kPiece), order.ways, deadline);
@@ -162,7 +208,6 @@ void Housekeeper::carry_out(const control::Reclaim& order) {
   } else {
     lease_.refused();
   }
-  done_(done);
 }
 
 // A period is over by the guest's run time, or by the wall's where the guest hardly runs.

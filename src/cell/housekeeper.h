@@ -20,6 +20,12 @@ namespace cloister::cell {
 // samples what the guest uses. The calls are from any thread.
 class Housekeeper {
  public:
+  // The guest's own part in making room. Any thread.
+  struct Guest {
+    std::function<bool()> able;                      // somebody there may give up memory
+    std::function<void(Pages, Nanos deadline)> ask;  // for so much more
+  };
+
   // `done` tells the end of an order, on the housekeeper's thread; `run_time` is the guest's so far. All
   // outlive it.
   Housekeeper(memory::GuestMemory& memory, Lease& lease, std::function<void(const control::Done&)> done,
@@ -28,6 +34,8 @@ class Housekeeper {
   Housekeeper(const Housekeeper&) = delete;
   Housekeeper& operator=(const Housekeeper&) = delete;
 
+  // Before start().
+  void set_guest(Guest guest) { guest_ = std::move(guest); }
   Result<void> start();
   // It touches the memory no more. Also at its end.
   void stop();
@@ -49,12 +57,29 @@ class Housekeeper {
   static constexpr std::size_t kMostPosted = 256;
 
  private:
+  // An order whose frames the guest was asked for: the rest is taken when its time is over, or when nothing
+  // comes.
+  struct Asked {
+    control::Reclaim order;
+    control::Done done;
+    Pages missing;
+    Nanos deadline;  // of the order
+    Nanos until;     // for the guest
+    Nanos moved;     // when something came last
+  };
+
   void run();
-  void carry_out(const control::Reclaim& order);
+  void begin(const control::Reclaim& order);
+  void look_at_guest();
+  void take_rest();
+  void take(const control::Reclaim& order, Nanos deadline, control::Done& done);
   memory::ReclaimReport reclaim(Pages wanted, u32 ways, Nanos deadline);
   void sample(const control::Settings& settings);
 
-  memory::Reclaimer reclaimer_;      // the thread's own
+  memory::GuestMemory& memory_;
+  Guest guest_;
+  std::optional<Asked> asked_;       // the thread's own
+  memory::Reclaimer reclaimer_;      // likewise
   memory::ActivitySampler sampler_;  // likewise
   Lease& lease_;
   const std::function<void(const control::Done&)> done_;

@@ -23,6 +23,7 @@
 #include "base/os/thread.h"
 #include "cell/console_port.h"
 #include "cell/control_link.h"
+#include "cell/cooperation.h"
 #include "cell/housekeeper.h"
 #include "cell/lease.h"
 #include "cell/sandbox.h"
@@ -40,6 +41,7 @@ using machine::Machine;
 constexpr int kConsoleListener = 3;
 constexpr int kConsoleLog = 4;
 constexpr int kSwapFile = 6;
+constexpr int kVsockListener = 7;
 constexpr auto kReportEvery = std::chrono::seconds(1);
 
 class ManagedCell final : private ControlLink::Listener {
@@ -79,6 +81,7 @@ class ManagedCell final : private ControlLink::Listener {
   std::unique_ptr<memory::SwapFile> swap_;
   Housekeeper housekeeper_;
   Sharer sharer_;
+  std::optional<Cooperation> cooperation_;  // the loop's
   std::atomic<bool> posted_{false};
   std::unique_ptr<ControlLink> link_;  // the loop's
   os::Thread talk_;
@@ -95,6 +98,10 @@ Result<void> ManagedCell::begin(const RunRequest& request) {
     swap_ = TRY(memory::SwapFile::adopt(std::move(file), request.swap));
     machine_.memory().set_swap(*swap_);
   }
+  cooperation_.emplace(*loop_, machine_, request.machine);
+  if (swap_ != nullptr) cooperation_->set_swap(*swap_);
+  housekeeper_.set_guest({[this] { return cooperation_->able(); },
+                          [this](Pages more, Nanos deadline) { cooperation_->ask(more, deadline); }});
   TRY(housekeeper_.start());
   ControlLink::Listener& self = *this;
   link_ = TRY(ControlLink::connect(*loop_, request.control, self));
@@ -165,8 +172,10 @@ void ManagedCell::on_order(const Message& order, os::Fd passed) {
   if (const auto* read = std::get_if<control::ReadPage>(&order)) return sharer_.read(*read);
   if (const auto* share = std::get_if<control::Share>(&order)) return sharer_.share(*share);
   if (const auto* power = std::get_if<control::Power>(&order)) return on_power(power->what);
+  if (const auto* standing = std::get_if<control::Standing>(&order)) return cooperation_->stand(*standing);
   if (const auto* still = std::get_if<control::Still>(&order)) {
     still_ = still->on != 0;
+    cooperation_->set_standing_still(still_);
     return machine_.set_paused(paused_ || still_);
   }
   if (const auto* ping = std::get_if<control::Ping>(&order)) return link_->send(control::Pong{ping->serial});
@@ -194,6 +203,7 @@ void ManagedCell::report() {
   now.sequence = ++reports_;
   now.run_nanos = run_time().raw;
   count_memory(now);
+  cooperation_->fill_in(now);
   const Housekeeper::Figures figures = housekeeper_.figures();
   now.period = figures.periods;
   now.sampled = figures.running.sampled;
@@ -247,7 +257,9 @@ Result<ExitStatus> run(const RunRequest& request) {
   auto signals = TRY(os::ShutdownSignals::create());
   if (request.sandbox) TRY(shut_in(request.machine));
   std::unique_ptr<ManagedCell> cell;  // the machine's memory gives its frames back to it in the end
-  auto machine = TRY(Machine::create(request.machine, console));
+  machine::MachineConfig config = request.machine;
+  if (config.vsock.empty()) config.vsock_listener = kVsockListener;
+  auto machine = TRY(Machine::create(config, console));
   TRY(machine->loop().watch(signals.fd(), os::Ready::kRead, [&](os::Ready) {
     (void)signals.take();
     machine->request_stop();

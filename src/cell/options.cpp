@@ -151,6 +151,20 @@ Result<void> set_share(MachineConfig& config, std::string_view text) {
   return {};
 }
 
+Result<void> set_balloon_device(MachineConfig& config, std::string_view text) {
+  if (text != "yes" && text != "no") return error("balloon-device '{}' is not known; choose yes or no", text);
+  config.balloon = text == "yes";
+  return {};
+}
+
+Result<void> set_cooperation(MachineConfig& config, std::string_view text) {
+  if (text != "all" && text != "balloon" && text != "condition" && text != "none")
+    return error("cooperation '{}' is not known; choose all, balloon, condition or none", text);
+  config.balloon_calls = text == "all" || text == "balloon";
+  config.condition_calls = text == "all" || text == "condition";
+  return {};
+}
+
 Result<void> set_console(MachineConfig& config, std::string_view text) {
   if (text != "uart" && text != "virtio")
     return error("console '{}' is not known; choose uart or virtio", text);
@@ -198,6 +212,13 @@ constexpr Option kOptions[] = {
      set_share},
     {"vsock", "PREFIX", "guest sockets as unix sockets of the host: PREFIX inward, PREFIX_PORT outward",
      false, nullptr, set_text<&MachineConfig::vsock>},
+    {"balloon-device", "yes|no",
+     "virtio's memory balloon, for guests without the agent: deflate on OOM, statistics, free page reports; "
+     "default no",
+     false, "yes", set_balloon_device},
+    {"cooperation", "all|balloon|condition|none",
+     "what the guest's programs may do about memory: give it up, learn how short it is; default all", false,
+     nullptr, set_cooperation},
     {"console", "uart|virtio", "which device the console is; default uart (ttyS0)", false, nullptr,
      set_console},
     {"engine", "jit|interp", "translate what runs often, or only interpret; default jit", false, nullptr,

@@ -115,6 +115,7 @@ Result<void> Governor::join(Cell& cell, HeldFile file, Nanos now) {
   member->estimator.begin(Nanos{}, now);
   ledger_.measure(account, pages_in(settings_.cell_overhead));
   members_.emplace(&cell, std::move(member));
+  entitled_ = {};
   recompute(now);  // nobody is without a target of his own, not for a moment
   after_change(now);
   return {};
@@ -126,6 +127,7 @@ void Governor::leave(Cell& cell, Nanos now) {
   ledger_.close(found->second->account);
   CHECK(tree_.remove(found->second->client).ok());
   members_.erase(found);
+  entitled_ = {};
   after_change(now);
 }
 
@@ -148,6 +150,8 @@ void Governor::registered(Cell& cell, const cell::control::Hello& hello, Nanos n
   cell.send(cell::control::Welcome{cell::control::kVersion, 0, held(*member).raw});
   cell.send(sampling_of(settings_));
   if (member->still) cell.send(cell::control::Still{1});
+  member->told = {};
+  member->told_at = {};
   after_change(now);
 }
 
@@ -182,6 +186,7 @@ void Governor::after_change(Nanos now) {
   stale_ = true;
   update_state(now);
   serve(now);
+  tell_standings(now);
 }
 
 void Governor::lie(Member& member, const std::string& what) {

@@ -87,6 +87,7 @@ class Governor {
   void serve_one(Member& member, Nanos now);
   Pages ceiling(const Member& member) const;
   bool grant(Member& member, Pages pages);
+  void grant_burst(Member& member);
   bool plenty(Pages beyond) const { return ledger_.free() >= goal() + beyond; }
   void let_it_make_room(Member& member, Nanos now);
   // What the targets divide.
@@ -103,6 +104,8 @@ class Governor {
   void on_done(Member& member, const cell::control::Done& done, Nanos now);
   void look_at_deadline(Member& member, Nanos now);
   void hold_still();
+  void tell_standings(Nanos now);
+  void entitle(Nanos now);
 
   // governor_reports.cpp
   void on_report(Member& member, const cell::control::Report& report, Nanos now);
@@ -120,6 +123,7 @@ class Governor {
   policy::memory::Units unclaimed_{};
   u64 next_order_ = 1;
   Nanos computed_;
+  Nanos entitled_;     // when entitlements were computed
   bool stale_ = true;  // something changed since
 };
 

@@ -22,6 +22,7 @@ void Governor::on_want(Member& member, const Want& want, Nanos now) {
   if (want.pages > (cap + kSlack).raw)
     lie(member, fmt::format("it wants {} pages, and has {} at most", want.pages, cap.raw));
   member.want = Pages{std::min(want.pages, cap.raw)};
+  member.waiting = want.waiting != 0;
   if (plenty(member.want)) return serve_one(member, now);
   after_change(now);
 }
@@ -70,7 +71,20 @@ void Governor::serve_one(Member& member, Nanos now) {
     }
     grant(member, part);
   }
+  if (member.waiting && member.want != Pages{}) grant_burst(member);
   if (member.want != Pages{} && held(member) >= ceiling(member)) let_it_make_room(member, now);
+}
+
+// Who gave memory up by its balloon and wants it back, as when the balloon's program was killed for want of
+// memory, does not wait while the pool has any: its guest's kernel counts on memory that it sees as free. So
+// much it gave, so much it gets from the reserve; what it then holds above its part is demanded of it as of
+// anybody.
+void Governor::grant_burst(Member& member) {
+  const Pages low = tracker_.thresholds().low;
+  const Pages cap = policy::memory::pages_of(tree_.cap(member.client));
+  if (ledger_.free() <= low || held(member) >= cap) return;
+  const Pages part = std::min({member.want, member.burst, ledger_.free() - low, cap - held(member)});
+  if (part != Pages{} && grant(member, part)) member.burst -= std::min(member.burst, part);
 }
 
 // The poorest first: what it lacks is the least of what it should have.
@@ -96,8 +110,8 @@ void Governor::let_it_make_room(Member& member, Nanos now) {
   order.demand.asked = now;
   order.demand.deadline = now + kKeepTime;
   member.order = order;
-  member.cell.send(
-      cell::control::Reclaim{order.serial, member.want.raw, cell::control::kEveryWay, 1, kKeepTime.raw, 0});
+  member.cell.send(cell::control::Reclaim{order.serial, member.want.raw, cell::control::kEveryWay, 1,
+                                          kKeepTime.raw, 0, 0});
   member.want = {};
 }
 

@@ -23,6 +23,7 @@ constexpr Nanos kRest{1'000'000'000};
 constexpr Nanos kBreath{100'000'000};  // before a cell that found no room in itself looks again
 // Targets change little within so short a time, whatever comes and goes.
 constexpr Nanos kFresh{10'000'000};
+constexpr Nanos kTold{1'000'000'000};  // between two words to a guest of what changed little
 
 u32 ways_in(HostState state) {
   u32 ways = 0;
@@ -111,13 +112,16 @@ void Governor::demand(Member& member, Pages pages, Nanos now) {
 void Governor::send_order(Member& member, Pages pages, u32 ways, Nanos now) {
   const Nanos left = member.order->demand.deadline - now;
   member.cell.send(cell::control::Reclaim{member.order->serial, pages.raw, ways, 0, left.raw,
-                                          member.order->demand.target.raw});
+                                          member.order->demand.target.raw, member.order->forced ? 0u : 1u});
 }
 
 // An order that brought less than asked for by gentle ways is repeated by all of them at its deadline; one
 // that had all of them got what there is, and the cell is left alone for a while.
 void Governor::on_done(Member& member, const Done& done, Nanos now) {
   for (std::size_t i = 0; i < cell::control::kWays; ++i) member.taken_by_way[i] += Pages{done.by_way[i]};
+  const Pages cap = pages_of(tree_.cap(member.client));
+  const Pages given{done.by_way[static_cast<std::size_t>(policy::memory::Way::kBalloon)]};
+  member.burst = std::min(member.burst + std::min(given, cap), cap);
   if (!member.order || member.order->serial != done.order) return;
   const Member::Order order = *member.order;
   member.order.reset();
@@ -162,6 +166,37 @@ void Governor::hold_still() {
     if (still == member->still) continue;
     member->still = still;
     member->cell.send(cell::control::Still{still ? u64{1} : u64{0}});
+  }
+}
+
+// What each would get if all used all.
+void Governor::entitle(Nanos now) {
+  if (entitled_ != Nanos{} && now - entitled_ < kTold) return;
+  entitled_ = now;
+  const auto plan = policy::memory::targets(tree_, units_of(divisible()), {});
+  for (const auto& [cell, member] : members_) {
+    const auto* decision = plan.find(member->client);
+    CHECK(decision != nullptr);
+    member->entitlement = decision->target;
+  }
+}
+
+// For the guests: at once when the host's state changed or a target moved by much, else each second at most.
+void Governor::tell_standings(Nanos now) {
+  entitle(now);
+  for (const auto& [cell, member] : members_) {
+    const cell::control::Standing next{static_cast<u32>(tracker_.state()), 0, member->entitlement.raw,
+                                       member->decision.target.raw};
+    const cell::control::Standing& told = member->told;
+    const u64 moved =
+        std::max(next.target_pages, told.target_pages) - std::min(next.target_pages, told.target_pages);
+    const bool same =
+        next.state == told.state && moved == 0 && next.entitlement_pages == told.entitlement_pages;
+    const bool urgent = next.state != told.state || moved > cell->order().size().raw / 64;
+    if (!cell->connected() || same || (!urgent && now - member->told_at < kTold)) continue;
+    member->told = next;
+    member->told_at = now;
+    member->cell.send(next);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/size.h"
 #include "host/governor.h"
+#include "policy/memory/condition.h"
 #include "policy/memory/explain.h"
 
 namespace cloister::host {
@@ -29,6 +30,22 @@ u32 scaled(u32 touched, u32 sampled, u32 of) {
   return static_cast<u32>(u64{std::min(touched, sampled)} * of / sampled);
 }
 
+std::string_view level_in_words(u32 level) {
+  return policy::memory::name_of(static_cast<policy::memory::ConditionLevel>(std::min(level, 3u)));
+}
+
+std::string balloon_in_words(const Report& report) {
+  const auto size = [](u64 pages) { return format_size(bytes_of(Pages{pages})); };
+  std::string text = fmt::format("Its guest is told that memory is {}.\n", level_in_words(report.level));
+  if (report.applications == 0 && report.balloon_pages == 0 && report.balloon_told_pages == 0) return text;
+  text +=
+      fmt::format("{} balloon application(s) of its guest hold {} and are asked for {}", report.applications,
+                  size(report.balloon_told_pages), size(report.balloon_target_pages));
+  if (report.yields != 0) text += ", which its own memory pressure keeps from more";
+  return text +
+         fmt::format("; {} a second of it goes to the guest's own swap.\n", size(report.page_out_rate));
+}
+
 }  // namespace
 
 cell::control::Settings sampling_of(const Settings& settings) {
@@ -46,7 +63,7 @@ void Governor::on_report(Member& member, const Report& report, Nanos now) {
   }
   if (report.touched > report.sampled || report.last_touched > report.last_sampled ||
       report.zero_pages > most || report.swapped_pages > most || report.shared_pages > most ||
-      report.compressed_pages > most) {
+      report.compressed_pages > most || report.balloon_pages > most) {
     return lie(member, "its report counts more pages than it has");
   }
   estimate(member, report, now);
@@ -117,6 +134,7 @@ std::string Governor::explain(const Cell& cell) const {
     text += fmt::format("It was ordered to give back {}.\n",
                         format_size(bytes_of(pages_of(member->order->demand.asked_for()))));
   }
+  text += balloon_in_words(member->report);
   if (member->want != Pages{})
     text += fmt::format("It waits for {} more.\n", format_size(bytes_of(member->want)));
   if (member->still) text += "Its harts stand still until it holds no more than its target.\n";

@@ -34,8 +34,13 @@ struct Member {
   policy::memory::Decision decision;  // the last one about it
   cell::control::Report report;       // the last one from it
   u64 reports = 0;
-  Pages inherited;  // shared with others under an earlier daemon
-  Pages want;       // asked for and not given yet
+  Pages inherited;                      // shared with others under an earlier daemon
+  Pages want;                           // asked for and not given yet
+  bool waiting = false;                 // a hart stands still for it
+  Pages burst;                          // given up by its balloon, and not had back at once yet
+  policy::memory::Units entitlement{};  // its target if all used all
+  cell::control::Standing told;         // what it was told last, and when
+  Nanos told_at;
   std::optional<Order> order;
   Nanos rest_until;     // it gave what it could: not asked again before
   bool still = false;   // its harts were stopped for it holds too much

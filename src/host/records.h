@@ -58,6 +58,7 @@ class Records {
   std::string cell_folder(const std::string& name) const { return runtime_folder_ + "/cells/" + name; }
   std::string control_path(const std::string& name) const { return cell_folder(name) + "/control"; }
   std::string console_path(const std::string& name) const { return cell_folder(name) + "/console"; }
+  std::string vsock_path(const std::string& name) const { return cell_folder(name) + "/vsock"; }
   std::string held_path(const std::string& name) const { return cell_folder(name) + "/held"; }
   std::string api_path() const { return runtime_folder_ + "/api"; }
   // Makes the folders of one machine.

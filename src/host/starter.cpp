@@ -56,6 +56,7 @@ Result<std::unique_ptr<CellProcess>> CloisterCells::start(const MachineOrder& or
   const os::File second = TRY(os::File::open(folder + "/console.1", os::Open::kCreate));
   const os::File swap_file = TRY(os::File::unnamed(settings_.swap_folder));
   auto console = TRY(os::UnixListener::listen(records_.console_path(order.name)));
+  auto vsock = TRY(os::UnixListener::listen(records_.vsock_path(order.name)));
   os::Launch launch;
   launch.program = "cloister-cell";
   launch.arguments = order.cell_flags();
@@ -64,13 +65,14 @@ Result<std::unique_ptr<CellProcess>> CloisterCells::start(const MachineOrder& or
   launch.arguments.push_back("--sandbox=" + settings_.sandbox);
   launch.folder = order.folder;
   launch.log = &log.fd();
-  launch.descriptors = {&console.fd(), &first.fd(), &second.fd(), &swap_file.fd()};
+  launch.descriptors = {&console.fd(), &first.fd(), &second.fd(), &swap_file.fd(), &vsock.fd()};
   launch.descriptor_limit = kDescriptors;
   launch.owner = TRY(cell_owner(settings_));
   if (launch.owner) TRY(os::give_to(records_.control_path(order.name), *launch.owner));
   if (launch.owner) TRY(os::give_to(records_.cell_folder(order.name), *launch.owner));
   os::Process process = TRY(os::Process::start(launch));
   console.leave_to_another();
+  vsock.leave_to_another();
   return std::unique_ptr<CellProcess>(new RealProcess(std::move(process)));
 }
 

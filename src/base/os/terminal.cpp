@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/os/terminal.h"
 
+#include <sys/ioctl.h>
 #include <termios.h>
 
 namespace cloister::os {
@@ -20,6 +21,12 @@ RawTerminal::RawTerminal(int fd) : fd_(fd) {
 
 RawTerminal::~RawTerminal() {
   if (saved_ != nullptr) tcsetattr(fd_, TCSADRAIN, &saved_->settings);
+}
+
+std::optional<WindowSize> window_size(int fd) {
+  winsize size{};
+  if (::ioctl(fd, TIOCGWINSZ, &size) != 0) return std::nullopt;
+  return WindowSize{size.ws_row, size.ws_col};
 }
 
 }  // namespace cloister::os

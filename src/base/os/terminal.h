@@ -2,6 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+
+#include "base/units.h"
 
 namespace cloister::os {
 
@@ -19,5 +22,13 @@ class RawTerminal {
   int fd_;
   std::unique_ptr<Saved> saved_;
 };
+
+struct WindowSize {
+  u32 rows = 0;
+  u32 columns = 0;
+  bool operator==(const WindowSize&) const = default;
+};
+// Of the terminal behind a descriptor; nothing where it is none.
+std::optional<WindowSize> window_size(int fd);
 
 }  // namespace cloister::os

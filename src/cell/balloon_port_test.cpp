@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cell/balloon_port.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+namespace cloister::cell {
+namespace {
+
+constexpr u64 kPageBytes = kPageSize;
+
+class BalloonPortTest : public ::testing::Test {
+ protected:
+  // One that connects, and says what it could give.
+  RecordStream* join(u64 most_pages) {
+    RecordStream* stream = connect();
+    cloister_balloon_hello hello{};
+    hello.version = CLOISTER_ABI_VERSION;
+    hello.most = most_pages * kPageBytes;
+    stream->put_value(CLOISTER_RECORD_BALLOON_HELLO, hello);
+    EXPECT_TRUE(stream->flush());
+    turn();
+    return stream;
+  }
+  RecordStream* connect() {
+    auto [ours, theirs] = os::UnixStream::pair(os::SocketKind::kStream).take();
+    port_.accept(std::move(theirs));
+    guests_.push_back(std::make_unique<RecordStream>(std::move(ours), 4096));
+    return guests_.back().get();
+  }
+  void turn() {
+    rounds_ = 8;
+    again();
+    loop_->run();
+  }
+  void again() {
+    loop_->post([this] { --rounds_ > 0 ? again() : loop_->stop(); });
+  }
+  // The newest order's target in pages; nothing when none came.
+  static std::optional<u64> ordered(RecordStream* stream) {
+    std::optional<u64> target;
+    (void)stream->read();
+    while (const auto record = stream->next()) {
+      EXPECT_EQ(record->kind, u32{CLOISTER_RECORD_BALLOON_ORDER});
+      target = record->as<cloister_balloon_order>().value().target / kPageBytes;
+    }
+    return target;
+  }
+  void tell(RecordStream* stream, u64 held_pages, u32 reason, u32 pressure = 0) {
+    cloister_balloon_state state{};
+    state.held = held_pages * kPageBytes;
+    state.reason = reason;
+    state.pressure = pressure;
+    stream->put_value(CLOISTER_RECORD_BALLOON_STATE, state);
+    EXPECT_TRUE(stream->flush());
+    turn();
+  }
+  // Whether the port has parted from it.
+  static bool parted(RecordStream* stream) {
+    for (int i = 0; i < 5; ++i) {
+      while (stream->next()) continue;
+      if (!stream->read()) return true;
+    }
+    return false;
+  }
+
+  std::unique_ptr<os::EventLoop> loop_ = os::EventLoop::create().take();
+  int changes_ = 0;
+  BalloonPort port_{*loop_, [this] { ++changes_; }};
+  std::vector<std::unique_ptr<RecordStream>> guests_;
+  int rounds_ = 0;
+};
+
+TEST_F(BalloonPortTest, WhoSaysWhatItIsGetsAnOrder) {
+  RecordStream* guest = join(1000);
+  EXPECT_EQ(ordered(guest), 0u);
+  EXPECT_EQ(port_.figures().applications, 1u);
+  EXPECT_EQ(changes_, 1);
+  port_.order({300 * kPageBytes, 0, 0});
+  EXPECT_EQ(ordered(guest), 300u);
+  port_.order({300 * kPageBytes, 0, 0});
+  EXPECT_EQ(ordered(guest), std::nullopt) << "nothing new";
+  tell(guest, 200, CLOISTER_BALLOON_WORKING, 150);
+  EXPECT_EQ(port_.figures().held, 200 * kPageBytes);
+  EXPECT_EQ(port_.figures().signs.pressure, 150u);
+}
+
+TEST_F(BalloonPortTest, TwoShareTheTargetAndOneUnderPressureGivesLess) {
+  RecordStream* small = join(1000);
+  RecordStream* large = join(3000);
+  port_.order({400 * kPageBytes, 0, 0});
+  EXPECT_EQ(ordered(small), 100u);
+  EXPECT_EQ(ordered(large), 300u);
+  tell(large, 0, CLOISTER_BALLOON_PRESSURE, 3000);
+  EXPECT_EQ(ordered(small), 400 * 1000 / 1750u);
+  EXPECT_EQ(ordered(large), 400 * 750 / 1750u);
+}
+
+TEST_F(BalloonPortTest, TheEndOfOneIsTheOthersMatter) {
+  RecordStream* first = join(1000);
+  join(1000);
+  port_.order({400 * kPageBytes, 0, 0});
+  EXPECT_EQ(ordered(first), 200u);
+  guests_.pop_back();
+  turn();
+  EXPECT_EQ(port_.figures().applications, 1u);
+  EXPECT_EQ(ordered(first), 400u);
+}
+
+TEST_F(BalloonPortTest, NonsenseEndsTheConversation) {
+  RecordStream* first = connect();
+  first->put(CLOISTER_RECORD_BALLOON_STATE, {});
+  EXPECT_TRUE(first->flush());
+  turn();
+  EXPECT_TRUE(parted(first)) << "a state before a greeting";
+  RecordStream* second = join(10);
+  second->put(CLOISTER_RECORD_BALLOON_HELLO, {});
+  EXPECT_TRUE(second->flush());
+  turn();
+  EXPECT_TRUE(parted(second)) << "a second greeting, of no size";
+  RecordStream* third = join(10);
+  third->put(77, std::vector<std::byte>(3000));
+  EXPECT_TRUE(third->flush());
+  turn();
+  EXPECT_TRUE(parted(third)) << "a record that is longer than any";
+  EXPECT_EQ(port_.figures().applications, 0u);
+}
+
+TEST_F(BalloonPortTest, OneThatTalksWithoutEndIsPartedFrom) {
+  RecordStream* guest = join(10);
+  for (int i = 0; i < 300 && !parted(guest); ++i) {
+    guest->put_value(CLOISTER_RECORD_BALLOON_STATE, cloister_balloon_state{});
+    (void)guest->flush();
+    turn();
+  }
+  EXPECT_TRUE(parted(guest));
+}
+
+TEST_F(BalloonPortTest, OneThatNeverReadsGetsTheNewestOrderOnly) {
+  RecordStream* guest = join(100'000);
+  for (u64 i = 1; i <= 20'000; ++i) port_.order({i * kPageBytes, 0, 0});
+  turn();
+  u64 last = 0;
+  for (int i = 0; i < 2000 && last < 20'000; ++i) {
+    last = ordered(guest).value_or(last);
+    turn();
+  }
+  EXPECT_EQ(last, 20'000u);
+}
+
+TEST_F(BalloonPortTest, NoMoreThanItsBoundAreServed) {
+  for (std::size_t i = 0; i < BalloonPort::kMostClients; ++i) join(1);
+  EXPECT_TRUE(parted(connect()));
+  EXPECT_EQ(port_.figures().applications, BalloonPort::kMostClients);
+}
+
+TEST_F(BalloonPortTest, WhatItClaimsToHoldIsAtMostWhatItCould) {
+  RecordStream* guest = join(100);
+  tell(guest, ~u64{0} / kPageBytes, CLOISTER_BALLOON_MET);
+  EXPECT_EQ(port_.figures().held, 100 * kPageBytes);
+}
+
+}  // namespace
+}  // namespace cloister::cell

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How large the balloon is to be
+//
+// The daemon asks for frames, by orders; a balloon has a size, which lasts. So an order raises the size by
+// what is missing, and nothing lowers it but these: the machine's target rises (a balloon larger than what
+// the machine is not entitled to takes nothing from others and costs the guest), or the guest shows that it
+// cannot bear it (policy/memory/balloon.h). What an order does not get by the balloon in its time is the
+// housekeeper's to take by other ways.
+//
+// What applications say decides how the guest's balloon is shared out among them, and how soon the other ways
+// come. How many frames came back is counted where frames are counted, whatever they say.
+#include "cell/cooperation.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include "base/os/clock.h"
+#include "machine/clock.h"
+
+namespace cloister::cell {
+namespace {
+
+using device::virtio::Balloon;
+using policy::memory::pages_of;
+using policy::memory::units_of;
+
+constexpr std::chrono::seconds kBeat{1};
+
+}  // namespace
+
+Cooperation::Cooperation(os::EventLoop& loop, machine::Machine& machine, const machine::MachineConfig& config)
+    : loop_(loop),
+      machine_(machine),
+      configured_{machine.memory().size().raw >> kPageShift},
+      condition_(machine.memory().size()),
+      condition_port_(loop),
+      balloon_port_(loop,
+                    [this] {
+                      set_balloon();
+                      look();
+                    }),
+      balloon_(units_of(configured_)) {
+  if (config.deterministic) return;
+  if (config.condition_calls)
+    serve(CLOISTER_PORT_CONDITION,
+          [this](os::UnixStream stream) { condition_port_.accept(std::move(stream)); });
+  if (config.balloon_calls)
+    serve(CLOISTER_PORT_BALLOON, [this](os::UnixStream stream) { balloon_port_.accept(std::move(stream)); });
+  beat();
+}
+
+Cooperation::~Cooperation() { loop_.cancel(timer_); }
+
+// The device passes the socket on under its lock: here it goes to the loop that serves it.
+void Cooperation::serve(u32 port, std::function<void(os::UnixStream)> accept) {
+  machine_.serve_port(port, [this, accept = std::move(accept)](os::UnixStream stream) {
+    auto passed = std::make_shared<os::UnixStream>(std::move(stream));
+    loop_.post([accept, passed] { accept(std::move(*passed)); });
+  });
+}
+
+void Cooperation::beat() {
+  if (machine_.balloon() != nullptr) machine_.balloon()->request_statistics();
+  set_balloon();
+  look();
+  timer_ = loop_.after(kBeat, [this] { beat(); });
+}
+
+void Cooperation::look() {
+  MemoryCondition::Facts facts;
+  facts.usage = machine_.memory().usage();
+  if (swap_ != nullptr) facts.swapped_in = swap_->counts().read;
+  facts.balloon_written = machine_.balloon_pages_written();
+  facts.balloon = balloon_port_.figures();
+  facts.standing_still = still_;
+  facts.now = os::monotonic_now();
+  facts.ticks = machine_.ticks();
+  const auto news = condition_.update(facts);
+  machine_.memory().condition().write(condition_.record());
+  if (news != MemoryCondition::News::kNone) condition_port_.tell(condition_.record());
+  condition_port_.renew(condition_.record());
+}
+
+void Cooperation::stand(const control::Standing& standing) {
+  standing_ = standing;
+  condition_.stand(standing);
+  set_balloon();
+  look();
+}
+
+void Cooperation::set_standing_still(bool still) {
+  still_ = still;
+  look();
+}
+
+void Cooperation::ask(Pages more, Nanos deadline) {
+  const Nanos now = os::monotonic_now();
+  const u64 left = deadline > now ? (deadline - now).raw / machine::kNanosPerTick : 0;
+  loop_.post([this, more, left] { ask_now(more, machine_.ticks() + left); });
+}
+
+void Cooperation::ask_now(Pages more, u64 deadline) {
+  wanted_ = told() + more;
+  deadline_ = deadline;
+  condition_.set_deadline(deadline);
+  set_balloon();
+  look();
+}
+
+// What the guest says it has given up.
+Pages Cooperation::told() const {
+  const auto figures = balloon_port_.figures();
+  if (figures.applications != 0) return {figures.held >> kPageShift};
+  return machine_.balloon() != nullptr ? machine_.balloon()->actual() : Pages{};
+}
+
+// The most that is of use: with so much given up, the guest has its target and no more.
+Pages Cooperation::bound() const {
+  if (!standing_) return configured_;
+  return configured_ - std::min(configured_, Pages{standing_->target_pages});
+}
+
+policy::memory::BalloonSigns Cooperation::signs() const {
+  policy::memory::BalloonSigns signs = balloon_port_.figures().signs;
+  signs.page_out_rate = condition_.page_out_rate();
+  if (signs.available || machine_.balloon() == nullptr) return signs;
+  if (const auto available = machine_.balloon()->statistics()[Balloon::Statistic::kAvailable])
+    signs.available = policy::memory::Units{*available >> kPageShift};
+  return signs;
+}
+
+void Cooperation::set_balloon() {
+  const bool applications = balloon_port_.figures().applications != 0;
+  Balloon* device = machine_.balloon();
+  able_ = applications || (device != nullptr && device->statistics().answers != 0);
+  wanted_ = std::min(wanted_, bound());
+  ordered_ = pages_of(balloon_.decide(units_of(wanted_), units_of(told()), signs(), os::monotonic_now()));
+  balloon_port_.order({bytes_of(ordered_).raw, 0, deadline_});
+  if (device != nullptr) device->set_target(applications ? Pages{} : ordered_);
+}
+
+void Cooperation::fill_in(control::Report& report) const {
+  const auto figures = balloon_port_.figures();
+  report.balloon_pages = machine_.memory().usage().in(memory::PageState::kBalloonValue).raw;
+  report.balloon_target_pages = ordered_.raw;
+  report.balloon_told_pages = told().raw;
+  report.balloon_written_pages = machine_.balloon_pages_written().raw;
+  report.page_out_rate = condition_.page_out_rate();
+  report.applications = figures.applications;
+  report.level = condition_.record().level;
+  report.pressure = figures.signs.pressure;
+  report.yields = balloon_.yields() ? 1 : 0;
+}
+
+}  // namespace cloister::cell

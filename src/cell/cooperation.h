@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include "base/os/event_loop.h"
+#include "cell/balloon_port.h"
+#include "cell/condition.h"
+#include "cell/condition_port.h"
+#include "machine/machine.h"
+#include "memory/swap_file.h"
+#include "policy/memory/balloon.h"
+
+namespace cloister::cell {
+
+// What the cell tells its guest's programs of memory, and asks them for: the condition, made anew each second
+// and when something changes, and the balloon, which virtio's device stands in for where no application of
+// the guest offers one. On the loop's thread, but where it says otherwise. (essay in cooperation.cpp)
+class Cooperation {
+ public:
+  // The loop and the machine outlive it. Before both run.
+  Cooperation(os::EventLoop& loop, machine::Machine& machine, const machine::MachineConfig& config);
+  ~Cooperation();
+  Cooperation(const Cooperation&) = delete;
+  Cooperation& operator=(const Cooperation&) = delete;
+
+  void set_swap(const memory::SwapFile& swap) { swap_ = &swap; }
+  void stand(const control::Standing& standing);
+  void set_standing_still(bool still);
+
+  // -- Any thread.
+  // Whether somebody in the guest may give up memory when asked.
+  bool able() const { return able_; }
+  // The guest is to give up so many pages more, by then (os::monotonic_now()).
+  void ask(Pages more, Nanos deadline);
+
+  // For the report to the daemon.
+  void fill_in(control::Report& report) const;
+
+ private:
+  void serve(u32 port, std::function<void(os::UnixStream)> accept);
+  void beat();
+  void look();
+  void ask_now(Pages more, u64 deadline);
+  void set_balloon();
+  Pages told() const;
+  Pages bound() const;
+  policy::memory::BalloonSigns signs() const;
+
+  os::EventLoop& loop_;
+  machine::Machine& machine_;
+  const Pages configured_;
+  const memory::SwapFile* swap_ = nullptr;
+  MemoryCondition condition_;
+  ConditionPort condition_port_;
+  BalloonPort balloon_port_;
+  policy::memory::BalloonLoop balloon_;
+  std::optional<control::Standing> standing_;
+  bool still_ = false;
+  Pages wanted_;   // by the host, of the balloon
+  Pages ordered_;  // what it was told to be
+  u64 deadline_ = 0;
+  std::atomic<bool> able_{false};
+  os::EventLoop::TimerId timer_ = 0;
+};
+
+}  // namespace cloister::cell
