@@ -43,6 +43,8 @@ const std::vector<Column> kListColumns = {
     {"ACTIVE", "/memory/activity/estimate", Show::kPart},
     {"PACKED", "/memory/compressed", Show::kBytes},
     {"SWAPPED", "/memory/swapped", Show::kBytes},
+    {"BALLOON", "/memory/balloon/pages", Show::kBytes},
+    {"LEVEL", "/memory/level"},
     {"OVERHEAD", "/memory/overhead", Show::kBytes},
     {"WHY", "/memory/reason"},
 };
@@ -69,8 +71,15 @@ const std::vector<Column> kInfoColumns = {
     {"compressed", "/memory/compressed", Show::kBytes},
     {"swapped", "/memory/swapped", Show::kBytes},
     {"overhead", "/memory/overhead", Show::kBytes},
+    {"guest is told", "/memory/level"},
+    {"balloon", "/memory/balloon/pages", Show::kBytes},
+    {"balloon target", "/memory/balloon/target", Show::kBytes},
+    {"applications", "/memory/balloon/applications"},
+    {"guest pressure", "/memory/balloon/pressure", Show::kPart},
+    {"paged out a second", "/memory/balloon/page_out_rate", Show::kBytes},
     {"run seconds", "/run_seconds"},
     {"console", "/console"},
+    {"vsock", "/vsock"},
 };
 
 const std::vector<Column> kHostColumns = {
@@ -346,14 +355,6 @@ void add_general_verbs(CLI::App& app, Session& session, int& status) {
   events_verb->add_option("--since", *since, "only what came after the event of this number")
       ->type_name("ID");
   events_verb->callback([since, &session, &status] { status = events(session, *since); });
-  auto* exec = app.add_subcommand("exec", "run a command inside a machine")->prefix_command();
-  exec->set_help_flag();
-  exec->fallthrough(false);
-  exec->callback([&] {
-    status = complain(
-        kRefused,
-        "exec needs the agent inside the guest, which this version does not have; use `cloister console`");
-  });
 }
 
 }  // namespace
@@ -377,6 +378,7 @@ void add_daemon_verbs(CLI::App& app, Session& session, int& status) {
   add_machine_verbs(app, session, status);
   add_memtune(app, session, status);
   add_general_verbs(app, session, status);
+  add_agent_verbs(app, session, status);
 }
 
 }  // namespace cloister::client

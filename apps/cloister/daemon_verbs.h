@@ -38,4 +38,7 @@ ExitStatus attach_console(const std::string& path);
 // Adds the verbs to the command line. The chosen one's callback sets `status`.
 void add_daemon_verbs(CLI::App& app, Session& session, int& status);
 
+// Those that reach into a machine, by the agent there.
+void add_agent_verbs(CLI::App& app, Session& session, int& status);
+
 }  // namespace cloister::client
