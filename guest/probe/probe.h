@@ -20,4 +20,13 @@ int vsock_echo(unsigned port);
 // Connects to the host's port, sends a line and prints the answer.
 int vsock_ask(unsigned port, const char* line);
 
+// Gives up memory that is not to be given up, and sees that it is refused; what is its own is taken.
+int balloon_refusals();
+// Gives up so much memory, says how much of it was taken, and keeps it until it is killed.
+int balloon_hold(unsigned long long mib);
+// Writes to so much memory, as fast as it can, and reads it back.
+int touch(unsigned long long mib);
+// Prints the machine's memory condition, as called for and from its page.
+int show_condition();
+
 }  // namespace cloister::probe

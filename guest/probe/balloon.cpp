@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cloister's calls as a hostile or careless program makes them.
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "../../src/base/guest_abi.h"
+#include "probe.h"
+
+namespace cloister::probe {
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kPiece = CLOISTER_GIVE_MOST * kPage;
+
+struct Answer {
+  std::uint64_t status, results[4];
+};
+
+Answer call([[maybe_unused]] std::uint64_t function, [[maybe_unused]] std::uint64_t first = 0,
+            [[maybe_unused]] std::uint64_t second = 0) {
+#if defined(__riscv)
+  register std::uint64_t a0 asm("a0") = first;
+  register std::uint64_t a1 asm("a1") = second;
+  register std::uint64_t a2 asm("a2") = 0;
+  register std::uint64_t a3 asm("a3") = 0;
+  register std::uint64_t a4 asm("a4") = 0;
+  register std::uint64_t a7 asm("a7") = function;
+  asm volatile(".4byte 0x0000000b" : "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3), "+r"(a4) : "r"(a7) : "memory");
+  return {a0, {a1, a2, a3, a4}};
+#else
+  return {CLOISTER_NO_FUNCTION, {}};
+#endif
+}
+
+std::uint64_t address(const void* place) { return reinterpret_cast<std::uint64_t>(place); }
+Answer give(const void* place, std::uint64_t pages) {
+  return call(CLOISTER_CALL_BALLOON_GIVE, address(place), pages);
+}
+
+char* pages(std::uint64_t bytes, int protection = PROT_READ | PROT_WRITE) {
+  void* place = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return place == MAP_FAILED ? nullptr : static_cast<char*>(place);
+}
+
+void write_mark(char* page, const Answer& mark) { std::memcpy(page, mark.results, sizeof mark.results); }
+
+bool failed = false;
+void expect(const char* what, std::uint64_t found, std::uint64_t wanted) {
+  if (found == wanted) return;
+  failed = true;
+  std::printf("FAILED %s: %llu instead of %llu\n", what, static_cast<unsigned long long>(found),
+              static_cast<unsigned long long>(wanted));
+}
+
+// One page that is refused, and why.
+void expect_refused(const char* what, const void* place, std::uint64_t why) {
+  const Answer answer = give(place, 1);
+  expect(what, answer.status, CLOISTER_OK);
+  expect(what, answer.results[0], 0);
+  expect(what, answer.results[2], why);
+}
+
+void expect_given(const char* what, const void* place, std::uint64_t count) {
+  const Answer answer = give(place, count);
+  expect(what, answer.status, CLOISTER_OK);
+  expect(what, answer.results[0], count);
+}
+
+}  // namespace
+
+int balloon_refusals() {
+  const Answer mark = call(CLOISTER_CALL_BALLOON_MARK);
+  expect("mark", mark.status, CLOISTER_OK);
+  char* own = pages(8 * kPage);
+  for (int i = 0; i < 8; ++i) write_mark(own + i * kPage, mark);
+  expect_refused("nothing mapped there", reinterpret_cast<void*>(0x10000), CLOISTER_NOT_YOURS);
+  expect_refused("the kernel's", reinterpret_cast<void*>(0xffffffff80000000), CLOISTER_NOT_YOURS);
+  expect_refused("never touched", pages(kPage), CLOISTER_NOT_YOURS);
+  expect_refused("not to be touched", pages(kPage, PROT_NONE), CLOISTER_NOT_YOURS);
+  mprotect(own + kPage, kPage, PROT_READ);
+  expect_refused("read-only", own + kPage, CLOISTER_NOT_YOURS);
+  own[2 * kPage + 4095] = 1;
+  expect_refused("a forged value", own + 2 * kPage, CLOISTER_NOT_VALUE);
+  own[3 * kPage] = static_cast<char>(own[3 * kPage] + 1);
+  expect_refused("a page that was changed before the call", own + 3 * kPage, CLOISTER_NOT_VALUE);
+  expect("misaligned", give(own + 8, 1).status, CLOISTER_BAD_ARGUMENT);
+  expect("too many", give(own, CLOISTER_GIVE_MOST + 1).status, CLOISTER_BAD_ARGUMENT);
+  expect("none", give(own, 0).status, CLOISTER_BAD_ARGUMENT);
+  expect("no such function", call(99).status, CLOISTER_NO_FUNCTION);
+  expect_given("one's own", own + 4 * kPage, 4);
+  expect("it reads as it was", static_cast<std::uint64_t>(std::memcmp(own + 4 * kPage, mark.results, 32)), 0);
+  own[5 * kPage + 100] = 7;
+  expect("it takes a write", static_cast<std::uint64_t>(own[5 * kPage + 100]), 7);
+  expect_refused("a page that was written after it was given", own + 5 * kPage, CLOISTER_NOT_VALUE);
+  // A child's page is the parent's until one of them writes.
+  if (const pid_t child = fork(); child == 0) {
+    write_mark(own + 6 * kPage, mark);
+    expect_given("a child's copy", own + 6 * kPage, 1);
+    own[7 * kPage] = 1;
+    std::fflush(stdout);
+    _exit(failed ? 1 : 0);
+  } else {
+    int status = 1;
+    waitpid(child, &status, 0);
+    if (status != 0) failed = true;
+  }
+  expect("the parent's is as it was",
+         static_cast<std::uint64_t>(std::memcmp(own + 7 * kPage, mark.results, 32)), 0);
+  std::printf(failed ? "refusals: failed\n" : "refusals: as they should be\n");
+  return failed ? 1 : 0;
+}
+
+int balloon_hold(unsigned long long mib) {
+  const Answer mark = call(CLOISTER_CALL_BALLOON_MARK);
+  char* own = pages(mib << 20);
+  if (mark.status != CLOISTER_OK || own == nullptr) return 1;
+  madvise(own, mib << 20, MADV_DONTFORK);
+  std::uint64_t given = 0;
+  for (std::uint64_t at = 0; at < mib << 20; at += kPiece) {
+    const std::uint64_t piece = (mib << 20) - at < kPiece ? (mib << 20) - at : kPiece;
+    for (std::uint64_t page = 0; page < piece; page += kPage) write_mark(own + at + page, mark);
+    given += give(own + at, piece / kPage).results[0];
+  }
+  std::printf("holds %llu pages\n", static_cast<unsigned long long>(given));
+  std::fflush(stdout);
+  pause();
+  return 0;
+}
+
+int touch(unsigned long long mib) {
+  char* own = pages(mib << 20);
+  if (own == nullptr) return 1;
+  for (std::uint64_t at = 0; at < mib << 20; at += kPage) own[at] = static_cast<char>(at >> 12) | 1;
+  for (std::uint64_t at = 0; at < mib << 20; at += kPage) {
+    if (own[at] != (static_cast<char>(at >> 12) | 1)) return 1;
+  }
+  std::printf("touched %llu MiB\n", mib);
+  return 0;
+}
+
+int show_condition() {
+  cloister_condition called{};
+  const Answer answer = call(CLOISTER_CALL_CONDITION, address(&called), sizeof called);
+  char* page = pages(kPage);
+  page[0] = 1;
+  const Answer shown = call(CLOISTER_CALL_CONDITION_PAGE, address(page));
+  const auto* live = reinterpret_cast<const volatile cloister_condition*>(page);
+  std::printf("condition %llu %llu level %u %u configured %llu held %llu balloon %llu target %llu\n",
+              static_cast<unsigned long long>(answer.status), static_cast<unsigned long long>(shown.status),
+              called.level, live->level, static_cast<unsigned long long>(live->configured),
+              static_cast<unsigned long long>(live->held), static_cast<unsigned long long>(live->balloon),
+              static_cast<unsigned long long>(live->target));
+  return answer.status == CLOISTER_OK && shown.status == CLOISTER_OK ? 0 : 1;
+}
+
+}  // namespace cloister::probe
