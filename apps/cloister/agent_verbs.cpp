@@ -35,17 +35,8 @@ void add_exec(CLI::App& app, Session& session, int& status) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   verb->add_option("-w,--folder", order->folder, "where it runs")->type_name("PATH");
-  verb->prefix_command();
-  verb->fallthrough(false);
+  verb->add_option("command", order->command, "the command and its arguments, behind --")->required();
   verb->callback([=, &session, &status] {
-    order->command = verb->remaining();
-    if (!order->command.empty() && order->command[0] == "--") order->command.erase(order->command.begin());
-    if (order->command.empty()) {
-      std::fprintf(stderr, "cloister: name the command to run, as in: cloister exec %s -- uname -a\n",
-                   name->c_str());
-      status = kBadUse;
-      return;
-    }
     status =
         with_machine(session, *name, [&](const std::string& vsock) { return exec_in_guest(vsock, *order); });
   });

@@ -133,12 +133,15 @@ int balloon_hold(unsigned long long mib) {
   return 0;
 }
 
+// No two pages are alike, nor those of two runs, or the host would share them.
 int touch(unsigned long long mib) {
-  char* own = pages(mib << 20);
+  const std::uint64_t bytes = mib << 20, words = kPage / sizeof(std::uint64_t);
+  auto* own = reinterpret_cast<std::uint64_t*>(pages(bytes));
   if (own == nullptr) return 1;
-  for (std::uint64_t at = 0; at < mib << 20; at += kPage) own[at] = static_cast<char>(at >> 12) | 1;
-  for (std::uint64_t at = 0; at < mib << 20; at += kPage) {
-    if (own[at] != (static_cast<char>(at >> 12) | 1)) return 1;
+  const std::uint64_t run = static_cast<std::uint64_t>(getpid()) << 40 ^ address(own) << 8;
+  for (std::uint64_t page = 0; page < bytes / kPage; ++page) own[page * words] = run + page;
+  for (std::uint64_t page = 0; page < bytes / kPage; ++page) {
+    if (own[page * words] != run + page) return 1;
   }
   std::printf("touched %llu MiB\n", mib);
   return 0;

@@ -102,7 +102,7 @@ void Cooperation::ask(Pages more, Nanos deadline) {
 }
 
 void Cooperation::ask_now(Pages more, u64 deadline) {
-  wanted_ = told() + more;
+  wanted_ = std::max(wanted_, told() + more);
   deadline_ = deadline;
   condition_.set_deadline(deadline);
   set_balloon();

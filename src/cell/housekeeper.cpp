@@ -15,7 +15,7 @@ using control::Way;
 constexpr auto kLook = std::chrono::milliseconds(200);  // how often the sampling period is looked at
 constexpr auto kLookAtGuest = std::chrono::milliseconds(10);
 // A guest that gives nothing for so long, or nothing more, is not waited for.
-constexpr Nanos kGuestPatience{500'000'000};
+constexpr Nanos kGuestPatience{1'000'000'000};
 // So much is reclaimed before the daemon hears of it: what waits for it need not wait for the whole.
 constexpr Pages kPiece{4096};
 constexpr Pages kRoom{1024};
@@ -168,7 +168,7 @@ void Housekeeper::begin(const control::Reclaim& order) {
     return done_(done);
   }
   (void)memory_.begin_shrinking();
-  const Nanos until = now + Nanos{order.deadline_nanos / 2};
+  const Nanos until = now + Nanos{order.deadline_nanos / 4 * 3};
   asked_ = Asked{order, done, missing, deadline, until, now};
   guest_.ask(missing, until);
 }

@@ -103,6 +103,7 @@ class Governor {
   void send_order(Member& member, Pages pages, u32 ways, Nanos now);
   void on_done(Member& member, const cell::control::Done& done, Nanos now);
   void look_at_deadline(Member& member, Nanos now);
+  void enforce_limits(Nanos now);
   void hold_still();
   void tell_standings(Nanos now);
   void entitle(Nanos now);

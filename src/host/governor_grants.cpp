@@ -99,6 +99,7 @@ void Governor::serve(Nanos now) {
   });
   for (Member* member : wanting) serve_one(*member, now);
   demand_what_is_needed(now);
+  enforce_limits(now);
   hold_still();
 }
 

@@ -97,6 +97,19 @@ void Governor::demand_what_is_needed(Nanos now) {
   }
 }
 
+// Who holds more than its limit, which was lowered, gives it back whatever the host's state; first by what
+// its guest can spare, as in `soft`.
+void Governor::enforce_limits(Nanos now) {
+  for (const auto& [cell, member] : members_) {
+    const Pages cap = std::max(pages_of(tree_.cap(member->client)), pages_of(member->decision.min));
+    if (held(*member) <= cap || member->order || !cell->connected() || now < member->rest_until) continue;
+    const Units has = units_of(held(*member));
+    member->order = Member::Order{next_order_++, policy::memory::demand(has, units_of(cap), now, kDeadlines),
+                                  false, false};
+    send_order(*member, held(*member) - cap, ways_in(std::max(tracker_.state(), HostState::kSoft)), now);
+  }
+}
+
 // A step of the way: an eighth of the gap.
 void Governor::demand(Member& member, Pages pages, Nanos now) {
   const Units has = units_of(held(member));

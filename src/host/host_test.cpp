@@ -242,5 +242,43 @@ TEST(Host, ExplainsWhyAMachineHasWhatItHas) {
   EXPECT_THAT(*text, HasSubstr("one"));
 }
 
+TEST(Host, WhoseLimitIsLoweredGivesBackWhatIsAboveIt) {
+  Town town(kPool);
+  start_with(town, "one", 40'000, {{"memory", "256MiB"}});
+  ASSERT_GE(town.held("one"), Pages{40'000});
+  ASSERT_EQ(refusal(town.host->change("one", {{"limit", "64MiB"}})), "accepted");
+  EXPECT_TRUE(town.run_until([&] { return town.held("one") <= Pages{16'384}; }));
+  EXPECT_EQ(town.host->governor().state(), policy::memory::HostState::kHigh) << "though there is plenty";
+  town.cell("one").want(1000);
+  town.run_for(std::chrono::milliseconds(50));
+  EXPECT_LE(town.held("one"), Pages{16'384});
+}
+
+TEST(Host, GuestsAreToldHowTheirMachineStands) {
+  Town town(kPool);
+  start_with(town, "one", 1000, {{"memory", "256MiB"}});
+  ASSERT_TRUE(town.run_until([&] { return town.cell("one").standing().target_pages != 0; }));
+  EXPECT_EQ(town.cell("one").standing().target_pages, 65'536u);
+  EXPECT_EQ(town.cell("one").standing().entitlement_pages, 65'536u);
+  ASSERT_EQ(refusal(town.host->change("one", {{"limit", "64MiB"}})), "accepted");
+  EXPECT_TRUE(town.run_until([&] { return town.cell("one").standing().target_pages == 16'384; }, 500));
+}
+
+// The pool is full of what others hold above nothing; the one that gave its memory up by its balloon has it
+// again.
+TEST(Host, WhatABalloonGaveComesBackWithoutAWait) {
+  Town town(kPool);
+  start_with(town, "one", 60'000, {{"memory", "512MiB"}, {"shares", "1"}});
+  town.cell("one").give_by_balloon(20'000);
+  start_with(town, "two", 250'000, {{"memory", "1GiB"}, {"shares", "100000"}});
+  town.run_for(std::chrono::milliseconds(300));
+  const u64 before = town.cell("one").held();
+  ASSERT_LE(town.free(), town.host->governor().goal()) << "there is nothing but the reserve";
+  const Pages reserve = town.free() - town.host->governor().thresholds().low;
+  town.cell("one").want(2000);
+  EXPECT_TRUE(town.run_until(
+      [&] { return town.cell("one").held() >= before + std::min<u64>(2000, reserve.raw); }, 200));
+}
+
 }  // namespace
 }  // namespace cloister::host

@@ -75,7 +75,16 @@ class FakeCell {
     say(report);
   }
 
+  // Its guest's balloon gives frames up.
+  void give_by_balloon(u64 pages) {
+    give_back(pages);
+    cell::control::Done done;
+    done.by_way[static_cast<std::size_t>(cell::control::Way::kBalloon)] = pages;
+    say(done);
+  }
+
   u64 held() const { return held_; }
+  const cell::control::Standing& standing() const { return standing_; }
   u64 size() const { return size_; }
   bool dead() const { return dead_; }
   bool welcome() const { return connected_ && welcome_; }
@@ -105,6 +114,7 @@ class FakeCell {
     if (std::holds_alternative<Welcome>(message)) ever_ = welcome_ = true;
     if (const auto* grant = std::get_if<Grant>(&message)) held_ += grant->pages;
     if (const auto* still = std::get_if<Still>(&message)) still_ = still->on != 0;
+    if (const auto* standing = std::get_if<Standing>(&message)) standing_ = *standing;
     if (const auto* power = std::get_if<Power>(&message);
         power != nullptr && power->what == PowerOrder::kStop) {
       Ended ended;
@@ -148,6 +158,7 @@ class FakeCell {
   os::EventLoop::TimerId retry_ = 0;
   bool connected_ = false, welcome_ = false, ever_ = false, dead_ = false, still_ = false;
   u64 held_ = 0, reports_ = 0, below_min_ = 0;
+  cell::control::Standing standing_;
 };
 
 class FakeProcess final : public CellProcess {
