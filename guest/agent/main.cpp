@@ -8,6 +8,8 @@
 
 #include "agent/balloon_app.h"
 #include "agent/balloon_process.h"
+#include "agent/bridge.h"
+#include "agent/config.h"
 #include "agent/door.h"
 #include "agent/log.h"
 #include "agent/options.h"
@@ -28,7 +30,21 @@ int stop_signals(Loop& loop) {
   return descriptor;
 }
 
-int serve(const Options& options) {
+// A bridge without a folder for its sockets is an error of whoever started the agent; anything else goes on
+// without it.
+bool start_bridge(Loop& loop, const BridgeSettings& settings, std::unique_ptr<Bridge>& bridge) {
+  const std::string folder = socket_folder(settings.folder);
+  if (folder.empty()) {
+    say(Weight::kError, "no folder for the bridge's sockets: set XDG_RUNTIME_DIR, or folder in [bridge]");
+    return false;
+  }
+  bridge = std::make_unique<Bridge>(loop, settings, folder);
+  const std::string why = bridge->start();
+  if (!why.empty()) say(Weight::kError, "%s", why.c_str());
+  return why.empty();
+}
+
+int serve(const Options& options, const BridgeSettings& settings) {
   Loop loop;
   const int signals = stop_signals(loop);
   const bool alone = options.balloon && !options.bridge && !options.exec;
@@ -42,6 +58,8 @@ int serve(const Options& options) {
     balloon_process.start();
   }
   if (options.exec) door.open();
+  std::unique_ptr<Bridge> bridge;
+  if (options.bridge && !start_bridge(loop, settings, bridge)) return 1;
   loop.run();
   close(signals);
   return 0;
@@ -53,6 +71,7 @@ int serve(const Options& options) {
 int main(int argc, char** argv) {
   using namespace cloister::agent;
   Options options;
-  const Verdict verdict = read_command_line(argc, argv, options);
-  return verdict.ends ? verdict.status : serve(options);
+  BridgeSettings bridge;
+  const Verdict verdict = read_command_line(argc, argv, options, bridge);
+  return verdict.ends ? verdict.status : serve(options, bridge);
 }

@@ -3,13 +3,19 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <sstream>
 #include <string_view>
+#include <utility>
+#include <vector>
+
+#include "agent/config.h"
 
 namespace cloister::agent {
 namespace {
 
 constexpr int kBadInput = 2;
+constexpr const char* kUsualConfig = "/etc/cloister/agent.conf";
 
 constexpr const char* kHelp = R"(usage: cloister-agent [FLAGS]
 
@@ -39,18 +45,15 @@ bool read_number(const std::string& text, std::uint64_t least, std::uint64_t mos
 
 Verdict apply(const std::string& flag, const std::string& value, Options& options) {
   std::string why;
-  std::uint64_t number = 0;
-  if (flag == "--config") {
-    options.config = value;
-  } else if (flag == "--parts") {
+  if (flag == "--config") return {};  // read before all others
+  if (flag == "--parts") {
     if (!read_parts(value, options, why)) return complain("--parts: " + why);
   } else if (flag == "--most") {
     if (!read_number(value, 1, 95, options.most_percent))
       return complain("--most " + value + ": a whole number from 1 to 95 is wanted");
   } else if (flag == "--sessions") {
-    if (!read_number(value, 1, 1024, number))
+    if (!read_number(value, 1, 1024, options.sessions))
       return complain("--sessions " + value + ": a whole number from 1 to 1024 is wanted");
-    options.sessions = number;
   } else {
     return complain("unknown flag " + flag + ": --help lists them");
   }
@@ -78,7 +81,15 @@ bool read_parts(const std::string& text, Options& options, std::string& why) {
   return options.balloon || options.bridge || options.exec;
 }
 
-Verdict read_command_line(int argc, char** argv, Options& options) {
+namespace {
+
+struct Flag {
+  std::string name;
+  std::string value;
+};
+
+// The words as flags with values; `--help` and `--version` end at once.
+Verdict split(int argc, char** argv, std::vector<Flag>& flags) {
   for (int i = 1; i < argc; ++i) {
     std::string flag = argv[i];
     if (flag == "--help") {
@@ -91,19 +102,42 @@ Verdict read_command_line(int argc, char** argv, Options& options) {
     }
     if (!flag.starts_with("--")) return complain("unexpected word " + flag + ": --help lists the flags");
     const std::size_t equals = flag.find('=');
-    std::string value;
     if (equals != std::string::npos) {
-      value = flag.substr(equals + 1);
-      flag.resize(equals);
+      flags.push_back({flag.substr(0, equals), flag.substr(equals + 1)});
     } else if (i + 1 < argc) {
-      value = argv[++i];
+      flags.push_back({flag, argv[++i]});
     } else {
       return complain(flag + " wants a value");
     }
-    const Verdict verdict = apply(flag, value, options);
-    if (verdict.ends) return verdict;
   }
   return {};
+}
+
+// A file that is named must be there; the usual one need not.
+Verdict read_file(const std::string& named, Options& options, BridgeSettings& bridge) {
+  const std::string path = named.empty() ? kUsualConfig : named;
+  std::ifstream file(path);
+  if (!file) return named.empty() ? Verdict{} : complain("cannot read " + path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  std::string why;
+  return read_config(text.str(), path, options, bridge, why) ? Verdict{} : complain(why);
+}
+
+}  // namespace
+
+Verdict read_command_line(int argc, char** argv, Options& options, BridgeSettings& bridge) {
+  std::vector<Flag> flags;
+  Verdict verdict = split(argc, argv, flags);
+  if (verdict.ends) return verdict;
+  std::string config;
+  for (const Flag& flag : flags) {
+    if (flag.name == "--config") config = flag.value;
+  }
+  verdict = read_file(config, options, bridge);
+  for (std::size_t i = 0; i < flags.size() && !verdict.ends; ++i)
+    verdict = apply(flags[i].name, flags[i].value, options);
+  return verdict;
 }
 
 }  // namespace cloister::agent

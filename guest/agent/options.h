@@ -12,9 +12,8 @@ struct Options {
   bool balloon = true;
   bool bridge = true;
   bool exec = true;
-  std::string config;  // the file; empty: the usual one, if it is there
   std::uint64_t most_percent = 65;
-  std::size_t sessions = 64;
+  std::uint64_t sessions = 64;
 };
 
 // Whether the program is to go on, or to end with a status: after --help, or on an error that was told.
@@ -23,7 +22,10 @@ struct Verdict {
   int status = 0;
 };
 
-Verdict read_command_line(int argc, char** argv, Options& options);
+struct BridgeSettings;
+
+// Reads the flags, and the configuration before them, so that flags win.
+Verdict read_command_line(int argc, char** argv, Options& options, BridgeSettings& bridge);
 
 // "balloon bridge exec", any of them, in any order; what is wrong with it otherwise.
 bool read_parts(const std::string& text, Options& options, std::string& why);

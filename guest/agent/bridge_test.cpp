@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/bridge.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "agent/condition_text.h"
+
+namespace cloister::agent {
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+sockaddr_un address_of(const std::string& path) {
+  sockaddr_un at = {};
+  at.sun_family = AF_UNIX;
+  std::strncpy(at.sun_path, path.c_str(), sizeof at.sun_path - 1);
+  return at;
+}
+
+// A program of the guest that is connected to one of the bridge's sockets.
+class Listener {
+ public:
+  explicit Listener(const std::string& path) : socket_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const sockaddr_un at = address_of(path);
+    EXPECT_EQ(connect(socket_, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0) << path;
+  }
+  ~Listener() { close(socket_); }
+  void say(const std::string& text) { EXPECT_GT(send(socket_, text.data(), text.size(), 0), 0); }
+  const std::string& heard() {
+    char bytes[4096];
+    for (ssize_t got; (got = recv(socket_, bytes, sizeof bytes, MSG_DONTWAIT)) > 0;)
+      text_.append(bytes, static_cast<std::size_t>(got));
+    return text_;
+  }
+
+ private:
+  int socket_;
+  std::string text_;
+};
+
+// A Redis, as far as the bridge speaks to one: it forgets at once what is above its limit.
+class Redis {
+ public:
+  Redis(Loop& loop, const std::string& path)
+      : loop_(loop), listener_(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)) {
+    const sockaddr_un at = address_of(path);
+    EXPECT_EQ(bind(listener_, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+    EXPECT_EQ(listen(listener_, 4), 0);
+    loop_.watch(listener_, 1, [this](std::uint32_t) {
+      const int client = accept(listener_, nullptr, nullptr);
+      loop_.watch(client, 1, [this, client](std::uint32_t) { serve(client); });
+    });
+  }
+  ~Redis() {
+    loop_.forget(listener_);
+    close(listener_);
+  }
+  std::uint64_t used = 300 * kMiB;
+  std::uint64_t limit = 0;
+  std::string policy = "allkeys-lru";
+  int purges = 0;
+
+ private:
+  void serve(int client) {
+    char bytes[4096];
+    const ssize_t got = recv(client, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (got <= 0) {
+      loop_.forget(client);
+      close(client);
+      return;
+    }
+    std::string answer;
+    std::istringstream words(std::string(bytes, static_cast<std::size_t>(got)));
+    for (std::string word; words >> word;) {
+      if (word == "INFO") answer += info();
+      if (word == "maxmemory") {
+        words >> word >> limit;
+        used = std::min(used, limit == 0 ? used : limit);
+        answer += "+OK\r\n";
+      }
+      if (word == "PURGE") {
+        ++purges;
+        answer += "+OK\r\n";
+      }
+    }
+    EXPECT_EQ(send(client, answer.data(), answer.size(), 0), static_cast<ssize_t>(answer.size()));
+  }
+  std::string info() const {
+    const std::string text = "# Memory\r\nused_memory:" + std::to_string(used) +
+                             "\r\nmaxmemory:" + std::to_string(limit) + "\r\nmaxmemory_policy:" + policy +
+                             "\r\n";
+    return "$" + std::to_string(text.size()) + "\r\n" + text + "\r\n";
+  }
+
+  Loop& loop_;
+  int listener_;
+};
+
+class BridgeTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/cloister-bridge-XXXXXX";
+    folder_ = mkdtemp(name);
+    settings_.spread = 1;
+    settings_.repeat = 20;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  template <typename Until>
+  void turn_until(Until until) {
+    while (!until()) loop_.turn(5);
+  }
+  // Long enough for anything that is due at once.
+  void settle() {
+    for (int i = 0; i < 20; ++i) loop_.turn(1);
+  }
+
+  static cloister_condition at(std::uint32_t level, std::uint64_t release) {
+    cloister_condition condition = {};
+    condition.level = level;
+    condition.release = condition.gap = release;
+    condition.available = std::uint64_t{1} << 40;
+    return condition;
+  }
+
+  Loop loop_;
+  std::string folder_;
+  BridgeSettings settings_;
+};
+
+TEST_F(BridgeTest, TellsTheConditionAsLinesOfJson) {
+  Bridge bridge(loop_, settings_, folder_);
+  ASSERT_EQ(bridge.start(), "");
+  bridge.take(at(CLOISTER_AMPLE, 0));
+  Listener listener(folder_ + "/condition");
+  turn_until([&] { return !listener.heard().empty(); });
+  EXPECT_TRUE(listener.heard().starts_with("{\"level\":\"ample\",\"version\":0,"));
+  bridge.take(at(CLOISTER_HARD, 5 * kMiB));
+  turn_until([&] { return listener.heard().find("\"hard\"") != std::string::npos; });
+  EXPECT_TRUE(listener.heard().ends_with("}\n"));
+  EXPECT_NE(listener.heard().find("\"release\":5242880,"), std::string::npos);
+}
+
+TEST_F(BridgeTest, WakesThoseWhoWatchForPressure) {
+  Bridge bridge(loop_, settings_, folder_);
+  ASSERT_EQ(bridge.start(), "");
+  Listener plain(folder_ + "/pressure"), kernel(folder_ + "/pressure"), strict(folder_ + "/pressure");
+  kernel.say(std::string("some 150000 2000000\0", 20));
+  strict.say("level critical\n");
+  settle();
+  bridge.take(at(CLOISTER_AMPLE, 0));
+  settle();
+  EXPECT_EQ(plain.heard() + kernel.heard() + strict.heard(), "");
+  bridge.take(at(CLOISTER_SOFT, 0));
+  turn_until([&] { return !plain.heard().empty() && !kernel.heard().empty(); });
+  EXPECT_EQ(plain.heard(), "soft 0\n");
+  EXPECT_EQ(strict.heard(), "");
+  bridge.take(at(CLOISTER_CRITICAL, 7));
+  turn_until([&] { return !strict.heard().empty(); });
+  EXPECT_EQ(strict.heard(), "critical 7\n");
+}
+
+TEST_F(BridgeTest, RepeatsItselfOnlyWhileMemoryIsWanted) {
+  Bridge bridge(loop_, settings_, folder_);
+  ASSERT_EQ(bridge.start(), "");
+  Listener listener(folder_ + "/pressure");
+  settle();
+  bridge.take(at(CLOISTER_SOFT, 0));
+  turn_until([&] { return !listener.heard().empty(); });
+  usleep(30'000);
+  bridge.take(at(CLOISTER_SOFT, 0));
+  settle();
+  EXPECT_EQ(listener.heard(), "soft 0\n");
+  bridge.take(at(CLOISTER_SOFT, 9));
+  turn_until([&] { return listener.heard() == "soft 0\nsoft 9\n"; });
+}
+
+TEST_F(BridgeTest, ShrinksAProgramByItsKnobAndGivesBackWhatItHad) {
+  Redis redis(loop_, folder_ + "/redis");
+  ProgramSettings one;
+  one.kind = ProgramKind::kRedis;
+  one.name = "cache";
+  one.place.path = folder_ + "/redis";
+  one.floor = 100 * kMiB;
+  settings_.programs = {one};
+  {
+    Bridge bridge(loop_, settings_, folder_);
+    ASSERT_EQ(bridge.start(), "");
+    bridge.take(at(CLOISTER_CRITICAL, std::uint64_t{1} << 40));
+    turn_until([&] { return redis.limit != 0; });
+    EXPECT_EQ(redis.limit, 100 * kMiB);
+    EXPECT_EQ(redis.used, 100 * kMiB);
+    settle();
+    EXPECT_GE(redis.purges, 1);
+  }
+  // Whoever comes after knows that this limit was not the owner's wish.
+  std::ifstream notes(folder_ + "/ceilings");
+  std::ostringstream text;
+  text << notes.rdbuf();
+  EXPECT_EQ(text.str(), "redis cache\t104857600\t0\n");
+}
+
+TEST_F(BridgeTest, AProgramThatForgetsNothingIsLeftAlone) {
+  Redis redis(loop_, folder_ + "/redis");
+  redis.policy = "noeviction";
+  ProgramSettings one;
+  one.kind = ProgramKind::kRedis;
+  one.name = "store";
+  one.place.path = folder_ + "/redis";
+  settings_.programs = {one};
+  Bridge bridge(loop_, settings_, folder_);
+  ASSERT_EQ(bridge.start(), "");
+  bridge.take(at(CLOISTER_CRITICAL, std::uint64_t{1} << 40));
+  settle();
+  settle();
+  EXPECT_EQ(redis.limit, 0u);
+}
+
+TEST_F(BridgeTest, LowersAGroupsLimit) {
+  std::ofstream(folder_ + "/memory.current") << 400 * kMiB << "\n";
+  std::ofstream(folder_ + "/memory.high") << "max\n";
+  ProgramSettings one;
+  one.kind = ProgramKind::kGroup;
+  one.name = "batch";
+  one.path = folder_;
+  one.floor = 300 * kMiB;
+  settings_.programs = {one};
+  Bridge bridge(loop_, settings_, folder_);
+  ASSERT_EQ(bridge.start(), "");
+  bridge.take(at(CLOISTER_CRITICAL, std::uint64_t{1} << 40));
+  std::uint64_t limit = 0;
+  turn_until([&] { return static_cast<bool>(std::ifstream(folder_ + "/memory.high") >> limit); });
+  EXPECT_EQ(limit, 300 * kMiB);
+}
+
+TEST_F(BridgeTest, RunsHooksWithTheConditionInTheirEnvironment) {
+  const std::string script = folder_ + "/hook", out = folder_ + "/out";
+  std::ofstream(script) << "#!/bin/sh\necho $CLOISTER_LEVEL $CLOISTER_RELEASE > " << out << ".new && mv "
+                        << out << ".new " << out << "\n";
+  std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+  ProgramSettings one;
+  one.kind = ProgramKind::kHook;
+  one.name = "note";
+  one.command = {script};
+  settings_.programs = {one};
+  Bridge bridge(loop_, settings_, folder_);
+  ASSERT_EQ(bridge.start(), "");
+  bridge.take(at(CLOISTER_HARD, 77));
+  turn_until([&] { return std::filesystem::exists(out); });
+  std::string line;
+  std::getline(*std::make_unique<std::ifstream>(out), line);
+  EXPECT_EQ(line, "hard 77");
+}
+
+TEST_F(BridgeTest, TwoAgentsDoNotServeOnePlace) {
+  Bridge first(loop_, settings_, folder_), second(loop_, settings_, folder_);
+  ASSERT_EQ(first.start(), "");
+  EXPECT_NE(second.start().find("another agent"), std::string::npos);
+}
+
+TEST(ConditionText, WordsAndLevelsAreOfOneMind) {
+  for (std::uint32_t level = 0; level < 4; ++level) EXPECT_EQ(level_of(level_word(level)), level);
+  EXPECT_STREQ(level_word(99), "critical");
+  EXPECT_FALSE(level_of("mild"));
+}
+
+}  // namespace
+}  // namespace cloister::agent

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/release_policy.h"
+
+#include <cloister/guest_abi.h>
+
+#include <algorithm>
+
+// Counted once.
+//
+// The host wants memory; the balloon brings it. What a program frees becomes the guest's free memory, and the
+// balloon takes it from there: so a program's release is not something besides the balloon's, and only that
+// must be asked of programs which the balloon cannot find free. And what was asked of a program and is still
+// on its way must not be asked of the next: the part of its use above its limit counts as done, for ten
+// seconds; after that it has shown that it cannot, and others are asked.
+//
+// What is asked falls to the programs by weight and by what each has above its floor; at level soft, nobody
+// is asked for more than a quarter of that. Turns are spread in time, so that not all collect garbage in the
+// same moment, but never beyond half of the time that is left. When nothing has been wanted for a while,
+// limits rise again an eighth of the way at a time, for a quarter of what is available at most.
+namespace cloister::agent {
+namespace {
+
+__extension__ using u128 = unsigned __int128;
+
+constexpr std::uint64_t kPatience = 10'000;  // milliseconds that a cut counts as being followed
+constexpr std::uint64_t kCalm = 10'000;      // milliseconds without need before limits rise
+constexpr std::uint64_t kBetweenRises = 5000;
+constexpr std::uint64_t kSmallest = 1 << 20;  // bytes; less is not worth a program's trouble
+
+std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
+
+std::uint64_t spare_of(const ProgramState& program, std::uint32_t level) {
+  const std::uint64_t spare = above(std::min(program.used, program.limit), program.floor);
+  return level <= CLOISTER_SOFT ? spare / 4 : spare;
+}
+
+}  // namespace
+
+std::uint64_t ReleasePolicy::under_way(const Need& need, const std::vector<ProgramState>& programs) const {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < programs.size(); ++i) {
+    if (cut_at_[i] != 0 && need.time < cut_at_[i] + kPatience)
+      sum += above(programs[i].used, programs[i].limit);
+  }
+  return sum;
+}
+
+std::vector<Turn> ReleasePolicy::cut(const Need& need, const std::vector<ProgramState>& programs) {
+  std::vector<Turn> turns;
+  const std::uint64_t wanted = above(need.release, need.spare + under_way(need, programs));
+  u128 weights = 0;
+  for (const ProgramState& one : programs) weights += u128{spare_of(one, need.level)} * one.weight;
+  if (wanted < kSmallest || weights == 0) return turns;
+  for (std::size_t i = 0; i < programs.size(); ++i) {
+    const std::uint64_t spare = spare_of(programs[i], need.level);
+    const u128 part = u128{wanted} * spare * programs[i].weight / weights;
+    const std::uint64_t bytes =
+        std::min<std::uint64_t>(static_cast<std::uint64_t>(std::min<u128>(part, spare)), spare);
+    if (bytes < kSmallest) continue;
+    turns.push_back({i, std::min(programs[i].used, programs[i].limit) - bytes, turns.size() * spread_});
+    cut_at_[i] = need.time;
+  }
+  const std::uint64_t latest = turns.empty() ? 0 : turns.back().after;
+  if (need.deadline != 0 && latest > need.deadline / 2) {
+    for (Turn& turn : turns) turn.after = turn.after * (need.deadline / 2) / latest;
+  }
+  return turns;
+}
+
+std::vector<Turn> ReleasePolicy::raise(const Need& need, const std::vector<ProgramState>& programs) {
+  std::vector<Turn> turns;
+  std::uint64_t left = need.available / 4;
+  for (std::size_t i = 0; i < programs.size(); ++i) {
+    const ProgramState& one = programs[i];
+    const std::uint64_t missing = above(one.ceiling, one.limit);
+    const std::uint64_t step = std::min({missing, std::max(one.ceiling / 8, kSmallest), left});
+    if (step == 0) continue;
+    turns.push_back({i, one.limit + step, turns.size() * spread_});
+    left -= step;
+  }
+  if (!turns.empty()) raised_at_ = need.time;
+  return turns;
+}
+
+std::vector<Turn> ReleasePolicy::decide(const Need& need, const std::vector<ProgramState>& programs) {
+  cut_at_.resize(programs.size());
+  if (need.level > CLOISTER_AMPLE || need.release != 0) {
+    wanted_at_ = need.time;
+    return cut(need, programs);
+  }
+  if (need.time < wanted_at_ + kCalm || need.time < raised_at_ + kBetweenRises) return {};
+  return raise(need, programs);
+}
+
+}  // namespace cloister::agent

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace cloister::agent {
+
+// A program with a knob, as it is now. Bytes.
+struct ProgramState {
+  std::uint64_t used = 0;
+  std::uint64_t limit = 0;    // that its knob stands at; never above the ceiling
+  std::uint64_t ceiling = 0;  // that it was given by whoever runs it
+  std::uint64_t floor = 0;    // that it keeps in any case
+  std::uint64_t weight = 1;
+};
+
+// What is wanted, from the condition and the guest.
+struct Need {
+  std::uint64_t time = 0;     // milliseconds
+  std::uint32_t level = 0;    // CLOISTER_AMPLE to CLOISTER_CRITICAL
+  std::uint64_t release = 0;  // suggested to be released by all together
+  std::uint64_t spare = 0;  // what the guest has available anyway, and a balloon takes without asking anybody
+  std::uint64_t available = 0;  // what programs may use without the host taking it from elsewhere
+  std::uint64_t deadline = 0;   // milliseconds from now; 0: none
+};
+
+// A knob to turn, and when: milliseconds from now.
+struct Turn {
+  std::size_t program;
+  std::uint64_t limit;
+  std::uint64_t after;
+};
+
+// Who gives how much, and when. Pure; called at each change of the condition and every few seconds while
+// memory is wanted or a limit is below its ceiling. The programs are always the same, in the same order.
+class ReleasePolicy {
+ public:
+  // `spread`: milliseconds from one program's turn to the next.
+  explicit ReleasePolicy(std::uint64_t spread) : spread_(spread) {}
+
+  std::vector<Turn> decide(const Need& need, const std::vector<ProgramState>& programs);
+
+ private:
+  std::uint64_t under_way(const Need& need, const std::vector<ProgramState>& programs) const;
+  std::vector<Turn> cut(const Need& need, const std::vector<ProgramState>& programs);
+  std::vector<Turn> raise(const Need& need, const std::vector<ProgramState>& programs);
+
+  std::uint64_t spread_;
+  std::vector<std::uint64_t> cut_at_;  // when each was cut last; 0: never
+  std::uint64_t wanted_at_ = 0;        // when memory was wanted last
+  std::uint64_t raised_at_ = 0;
+};
+
+}  // namespace cloister::agent

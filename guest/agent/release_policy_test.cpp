@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/release_policy.h"
+
+#include <cloister/guest_abi.h>
+#include <gtest/gtest.h>
+
+namespace cloister::agent {
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+ProgramState program(std::uint64_t used, std::uint64_t floor = 0, std::uint64_t weight = 1) {
+  return {used * kMiB, 1024 * kMiB, 1024 * kMiB, floor * kMiB, weight};
+}
+
+Need need(std::uint64_t time, std::uint32_t level, std::uint64_t release, std::uint64_t spare = 0) {
+  Need one;
+  one.time = time;
+  one.level = level;
+  one.release = release * kMiB;
+  one.spare = spare * kMiB;
+  one.available = 400 * kMiB;
+  return one;
+}
+
+TEST(ReleasePolicyTest, DividesByWhatEachCouldSpare) {
+  ReleasePolicy policy(250);
+  const auto turns =
+      policy.decide(need(1, CLOISTER_HARD, 100), {program(300, 100), program(400, 200), program(50, 50)});
+  ASSERT_EQ(turns.size(), 2u);
+  EXPECT_EQ(turns[0].limit, 250 * kMiB);
+  EXPECT_EQ(turns[1].limit, 350 * kMiB);
+}
+
+TEST(ReleasePolicyTest, WeighsAsItIsTold) {
+  ReleasePolicy policy(250);
+  const auto turns = policy.decide(need(1, CLOISTER_HARD, 100), {program(300, 0, 3), program(300, 0, 1)});
+  ASSERT_EQ(turns.size(), 2u);
+  EXPECT_EQ(turns[0].limit, 225 * kMiB);
+  EXPECT_EQ(turns[1].limit, 275 * kMiB);
+}
+
+TEST(ReleasePolicyTest, AsksForLittleWhileTheLevelIsSoft) {
+  ReleasePolicy policy(250);
+  const auto turns = policy.decide(need(1, CLOISTER_SOFT, 1000), {program(400)});
+  ASSERT_EQ(turns.size(), 1u);
+  EXPECT_EQ(turns[0].limit, 300 * kMiB);
+}
+
+TEST(ReleasePolicyTest, TakesNobodyBelowItsFloor) {
+  ReleasePolicy policy(250);
+  const auto turns = policy.decide(need(1, CLOISTER_CRITICAL, 5000), {program(400, 150), program(100, 200)});
+  ASSERT_EQ(turns.size(), 1u);
+  EXPECT_EQ(turns[0].limit, 150 * kMiB);
+}
+
+// What the balloon finds free need not be asked for.
+TEST(ReleasePolicyTest, AsksOnlyForWhatIsNotFreeAnyway) {
+  ReleasePolicy policy(250);
+  EXPECT_TRUE(policy.decide(need(1, CLOISTER_HARD, 100, 150), {program(300)}).empty());
+  const auto turns = policy.decide(need(2, CLOISTER_HARD, 100, 60), {program(300)});
+  ASSERT_EQ(turns.size(), 1u);
+  EXPECT_EQ(turns[0].limit, 260 * kMiB);
+}
+
+// Counted once: the same wish, told again while a program follows, is no second wish.
+TEST(ReleasePolicyTest, WhatIsUnderWayIsNotAskedForAgain) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(300), program(300)};
+  for (const Turn& turn : policy.decide(need(1000, CLOISTER_HARD, 100), programs))
+    programs[turn.program].limit = turn.limit;
+  EXPECT_EQ(programs[0].limit + programs[1].limit, 500 * kMiB);
+  EXPECT_TRUE(policy.decide(need(2000, CLOISTER_HARD, 100), programs).empty());
+  programs[0].used = 280 * kMiB;  // of 50 there are 20 done, and the host has them
+  EXPECT_TRUE(policy.decide(need(3000, CLOISTER_HARD, 80), programs).empty());
+}
+
+TEST(ReleasePolicyTest, WhoCannotFollowIsNotWaitedForForever) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(300), program(300)};
+  for (const Turn& turn : policy.decide(need(1000, CLOISTER_HARD, 100), programs))
+    programs[turn.program].limit = turn.limit;
+  programs[1].used = programs[1].limit;
+  EXPECT_FALSE(policy.decide(need(11'500, CLOISTER_HARD, 50), programs).empty());
+}
+
+TEST(ReleasePolicyTest, SpreadsTurnsWithinHalfOfTheTimeLeft) {
+  ReleasePolicy policy(250);
+  const std::vector<ProgramState> programs(9, program(300));
+  auto turns = policy.decide(need(1, CLOISTER_HARD, 900), programs);
+  ASSERT_EQ(turns.size(), 9u);
+  for (std::size_t i = 0; i < 9; ++i) EXPECT_EQ(turns[i].after, 250 * i);
+  ReleasePolicy hurried(250);
+  Need soon = need(1, CLOISTER_HARD, 900);
+  soon.deadline = 1000;
+  turns = hurried.decide(soon, programs);
+  EXPECT_EQ(turns.front().after, 0u);
+  EXPECT_EQ(turns.back().after, 500u);
+}
+
+TEST(ReleasePolicyTest, RaisesLimitsStepByStepOnceItIsCalm) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(200)};
+  programs[0].limit = 200 * kMiB;
+  policy.decide(need(1000, CLOISTER_HARD, 1), programs);
+  EXPECT_TRUE(policy.decide(need(5000, CLOISTER_AMPLE, 0), programs).empty());
+  std::uint64_t time = 11'000;
+  int steps = 0;
+  for (; programs[0].limit < programs[0].ceiling; ++steps, time += 5000) {
+    const auto turns = policy.decide(need(time, CLOISTER_AMPLE, 0), programs);
+    ASSERT_EQ(turns.size(), 1u);
+    EXPECT_LE(turns[0].limit - programs[0].limit, 128 * kMiB);
+    programs[0].limit = turns[0].limit;
+    EXPECT_TRUE(policy.decide(need(time + 1000, CLOISTER_AMPLE, 0), programs).empty());
+  }
+  EXPECT_GE(steps, 7);
+  EXPECT_TRUE(policy.decide(need(time, CLOISTER_AMPLE, 0), programs).empty());
+}
+
+TEST(ReleasePolicyTest, RaisesAllTogetherByAQuarterOfWhatIsAvailable) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs(4, program(200));
+  for (ProgramState& one : programs) one.limit = 200 * kMiB;
+  Need calm = need(20'000, CLOISTER_AMPLE, 0);
+  calm.available = 100 * kMiB;
+  std::uint64_t sum = 0;
+  for (const Turn& turn : policy.decide(calm, programs)) sum += turn.limit - 200 * kMiB;
+  EXPECT_EQ(sum, 25 * kMiB);
+}
+
+}  // namespace
+}  // namespace cloister::agent

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host's side of the agent's protocols, spoken by a test to one machine's vsock ports (docs/guest-abi.md)."""
+import socket
+import struct
+import threading
+
+PORT_BALLOON, PORT_AGENT = 5151, 5152
+HELLO, ORDER, STATE = 2, 3, 4
+EXEC, STDIN, SIGNAL, WINDOW, STDOUT, STDERR, EXIT, FAULT, PUT, GET = range(16, 26)
+PATIENCE = 60
+
+
+class Records:
+    """Records over a connected socket."""
+
+    def __init__(self, talk):
+        self.socket = talk
+        self.socket.settimeout(PATIENCE)
+        self._bytes = b""
+
+    def say(self, kind, body=b""):
+        self.socket.sendall(struct.pack("<II", kind, len(body)) + body)
+
+    def _take(self, size):
+        while len(self._bytes) < size:
+            got = self.socket.recv(65536)
+            if not got:
+                return None
+            self._bytes += got
+        taken, self._bytes = self._bytes[:size], self._bytes[size:]
+        return taken
+
+    def next(self):
+        """(kind, body), or None at the end."""
+        head = self._take(8)
+        if head is None:
+            return None
+        kind, size = struct.unpack("<II", head)
+        return kind, self._take(size)
+
+    def close(self):
+        self.socket.close()
+
+
+class Call:
+    """One request to the agent. finish() waits for its end."""
+
+    def __init__(self, door, kind, body):
+        talk = socket.socket(socket.AF_UNIX)
+        talk.settimeout(PATIENCE)
+        talk.connect(str(door))
+        talk.sendall(f"CONNECT {PORT_AGENT}\n".encode())
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = talk.recv(1)
+            if not byte:
+                raise ConnectionError("nobody listens on the agent's port")
+            line += byte
+        self.records = Records(talk)
+        self.output = self.errors = b""
+        self.fault = None
+        self.signal = self.status = None
+        self.records.say(kind, body)
+
+    def take(self):
+        """Takes one record; False after the last."""
+        record = self.records.next()
+        if record is None:
+            return False
+        kind, body = record
+        if kind == STDOUT:
+            self.output += body
+        elif kind == STDERR:
+            self.errors += body
+        elif kind == EXIT:
+            self.signal, self.status = struct.unpack("<II", body)
+        elif kind == FAULT:
+            self.fault = body.decode()
+        return kind not in (EXIT, FAULT)
+
+    def finish(self):
+        while self.take():
+            pass
+        self.records.close()
+        return self
+
+    def until(self, text):
+        while text not in self.output:
+            if not self.take():
+                raise ConnectionError(f"ended before {text!r}: {self.output!r} {self.fault}")
+
+
+def exec_body(words, settings=(), folder="", terminal=False):
+    body = struct.pack("<IIIII", len(words), len(settings), int(terminal), 24, 80)
+    return body + b"".join(one.encode() + b"\0" for one in [*words, *settings, folder])
+
+
+def run(door, *words, stdin=b"", **options):
+    call = Call(door, EXEC, exec_body(words, **options))
+    for at in range(0, len(stdin), 32768):
+        call.records.say(STDIN, stdin[at:at + 32768])
+    call.records.say(STDIN)
+    return call.finish()
+
+
+def put(door, path, content, mode=0o644):
+    call = Call(door, PUT, struct.pack("<I", mode) + path.encode())
+    for at in range(0, len(content), 32768):
+        call.records.say(STDIN, content[at:at + 32768])
+    call.records.say(STDIN)
+    return call.finish()
+
+
+def get(door, path):
+    return Call(door, GET, path.encode()).finish()
+
+
+class BalloonHost:
+    """Listens for balloon applications of one machine; each connection is an Application."""
+
+    def __init__(self, door):
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(f"{door}_{PORT_BALLOON}")
+        self._listener.listen(8)
+        self._listener.settimeout(PATIENCE)
+
+    def accept(self):
+        talk, _ = self._listener.accept()
+        return Application(Records(talk))
+
+    def close(self):
+        self._listener.close()
+
+
+class Application:
+    """One balloon application: its hello, and the last it said of itself."""
+
+    def __init__(self, records):
+        self.records = records
+        kind, body = records.next()
+        assert kind == HELLO, kind
+        self.version, self.pid, self.most, name = struct.unpack("<IIQ32s", body)
+        self.name = name.split(b"\0")[0].decode()
+        self.serial = 0
+        self.state = None
+        self._changed = threading.Condition()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        while True:
+            try:
+                record = self.records.next()
+            except OSError:
+                record = None
+            with self._changed:
+                if record is None:
+                    self.state = None
+                    self.gone = True
+                else:
+                    fields = ("serial", "held", "reason", "pressure", "available", "swap_total", "swap_free")
+                    self.state = dict(zip(fields, struct.unpack("<QQIIQQQ", record[1])))
+                self._changed.notify_all()
+            if record is None:
+                return
+
+    gone = False
+
+    def order(self, target, rate=0):
+        self.serial += 1
+        self.records.say(ORDER, struct.pack("<QQQQ", self.serial, target, rate, 0))
+
+    def until(self, what):
+        """Waits until what(state) holds for an answer to the last order."""
+        with self._changed:
+            done = self._changed.wait_for(
+                lambda: self.gone or (self.state and self.state["serial"] == self.serial and what(self.state)), PATIENCE)
+        if not done or self.gone:
+            raise TimeoutError(f"the balloon application says {self.state}")
+        return self.state
+
+    def until_gone(self):
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.gone, PATIENCE):
+                raise TimeoutError("the balloon application is still there")
