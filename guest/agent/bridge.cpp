@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/bridge.h"
 
-#include <errno.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
+#include <filesystem>
 
 #include "agent/condition_text.h"
 #include "agent/log.h"
@@ -53,8 +50,9 @@ Bridge::~Bridge() {
 }
 
 std::string Bridge::start() {
-  if (mkdir(folder_.c_str(), 0755) != 0 && errno != EEXIST)
-    return "cannot make " + folder_ + ": " + std::strerror(errno);
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  if (error) return "cannot make " + folder_ + ": " + error.message();
   std::string why = pressure_.open(folder_ + "/pressure");
   if (why.empty()) why = lines_.open(folder_ + "/condition");
   if (why.empty()) listen();

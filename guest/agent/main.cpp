@@ -30,16 +30,14 @@ int stop_signals(Loop& loop) {
   return descriptor;
 }
 
-// A bridge without a folder for its sockets is an error of whoever started the agent; anything else goes on
-// without it.
+// What stands in a bridge's way does not end the other parts.
 bool start_bridge(Loop& loop, const BridgeSettings& settings, std::unique_ptr<Bridge>& bridge) {
   const std::string folder = socket_folder(settings.folder);
-  if (folder.empty()) {
-    say(Weight::kError, "no folder for the bridge's sockets: set XDG_RUNTIME_DIR, or folder in [bridge]");
-    return false;
+  std::string why = "no folder for the bridge's sockets: set XDG_RUNTIME_DIR, or folder in [bridge]";
+  if (!folder.empty()) {
+    bridge = std::make_unique<Bridge>(loop, settings, folder);
+    why = bridge->start();
   }
-  bridge = std::make_unique<Bridge>(loop, settings, folder);
-  const std::string why = bridge->start();
   if (!why.empty()) say(Weight::kError, "%s", why.c_str());
   return why.empty();
 }
@@ -59,7 +57,8 @@ int serve(const Options& options, const BridgeSettings& settings) {
   }
   if (options.exec) door.open();
   std::unique_ptr<Bridge> bridge;
-  if (options.bridge && !start_bridge(loop, settings, bridge)) return 1;
+  const bool bridged = options.bridge && start_bridge(loop, settings, bridge);
+  if (!bridged && !options.balloon && !options.exec) return 1;
   loop.run();
   close(signals);
   return 0;

@@ -23,7 +23,7 @@ class AgentCase(support.GuestCase):
         return guest
 
     def start_agent(self, guest, flags):
-        self.run_in(guest, f"cloister-agent {flags} >/tmp/agent.log 2>&1 & echo $! >/tmp/agent.pid")
+        self.run_in(guest, f"(cloister-agent {flags} >/tmp/agent.log 2>&1 &)")
 
     def await_agent(self, guest):
         """Until it serves the host; a guest's start takes its time."""
@@ -183,7 +183,7 @@ class Balloon(AgentCase):
 
     def test_two_balloons_share_a_guest(self):
         guest = self.boot_with_agent("--parts balloon")
-        self.run_in(guest, "cloister-agent --parts balloon >/tmp/second.log 2>&1 &")
+        self.run_in(guest, "(cloister-agent --parts balloon >/tmp/second.log 2>&1 &)")
         both = [self.accept(), self.accept()]
         for one in both:
             one.order(40 * MIB)
@@ -205,7 +205,7 @@ class Balloon(AgentCase):
                     prefix = "echo $$ > /sys/fs/cgroup/small/cgroup.procs;"
                 if kind == "strict":
                     prefix = "echo 2 > /proc/sys/vm/overcommit_memory; echo 40 > /proc/sys/vm/overcommit_ratio;"
-                self.run_in(guest, f"sh -c '{prefix} exec cloister-agent --parts balloon' >/tmp/log 2>&1 &")
+                self.run_in(guest, f"(sh -c '{prefix} exec cloister-agent --parts balloon' >/tmp/log 2>&1 &)")
                 application = self.accept()
                 application.order(150 * MIB)
                 state = application.until(lambda state: state["reason"] in (MET, LIMIT))
