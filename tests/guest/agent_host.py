@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host's side of the agent's protocols, spoken by a test to one machine's vsock ports (docs/guest-abi.md)."""
+"""The host's side of the agent's port, spoken by a test over a machine's vsock (docs/guest-abi.md)."""
 import socket
 import struct
-import threading
 
-PORT_BALLOON, PORT_AGENT = 5151, 5152
-HELLO, ORDER, STATE = 2, 3, 4
+PORT_AGENT = 5152
 EXEC, STDIN, SIGNAL, WINDOW, STDOUT, STDERR, EXIT, FAULT, PUT, GET = range(16, 26)
-PATIENCE = 60
+PATIENCE = 240
 
 
 class Records:
@@ -113,72 +111,3 @@ def put(door, path, content, mode=0o644):
 
 def get(door, path):
     return Call(door, GET, path.encode()).finish()
-
-
-class BalloonHost:
-    """Listens for balloon applications of one machine; each connection is an Application."""
-
-    def __init__(self, door):
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(f"{door}_{PORT_BALLOON}")
-        self._listener.listen(8)
-        self._listener.settimeout(PATIENCE)
-
-    def accept(self):
-        talk, _ = self._listener.accept()
-        return Application(Records(talk))
-
-    def close(self):
-        self._listener.close()
-
-
-class Application:
-    """One balloon application: its hello, and the last it said of itself."""
-
-    def __init__(self, records):
-        self.records = records
-        kind, body = records.next()
-        assert kind == HELLO, kind
-        self.version, self.pid, self.most, name = struct.unpack("<IIQ32s", body)
-        self.name = name.split(b"\0")[0].decode()
-        self.serial = 0
-        self.state = None
-        self._changed = threading.Condition()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self):
-        while True:
-            try:
-                record = self.records.next()
-            except OSError:
-                record = None
-            with self._changed:
-                if record is None:
-                    self.state = None
-                    self.gone = True
-                else:
-                    fields = ("serial", "held", "reason", "pressure", "available", "swap_total", "swap_free")
-                    self.state = dict(zip(fields, struct.unpack("<QQIIQQQ", record[1])))
-                self._changed.notify_all()
-            if record is None:
-                return
-
-    gone = False
-
-    def order(self, target, rate=0):
-        self.serial += 1
-        self.records.say(ORDER, struct.pack("<QQQQ", self.serial, target, rate, 0))
-
-    def until(self, what):
-        """Waits until what(state) holds for an answer to the last order."""
-        with self._changed:
-            done = self._changed.wait_for(
-                lambda: self.gone or (self.state and self.state["serial"] == self.serial and what(self.state)), PATIENCE)
-        if not done or self.gone:
-            raise TimeoutError(f"the balloon application says {self.state}")
-        return self.state
-
-    def until_gone(self):
-        with self._changed:
-            if not self._changed.wait_for(lambda: self.gone, PATIENCE):
-                raise TimeoutError("the balloon application is still there")

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The agent and the library in real guests. The test itself is the host's side of the balloon and of the agent's port."""
+"""The agent and the library in real guests. For commands the test itself is the host; for balloons it is a daemon."""
 import pathlib
 import re
+import tempfile
 import time
 
 import agent_host
-import daemon
+import balloon_test
 import support
 
 MIB = 1 << 20
-MET, WORKING, PRESSURE, LIMIT, REFUSED = range(5)
+WHOLE = balloon_test.WHOLE
 PROGRAMS = ["cloister-agent", "cloister-condition", "cloister-probe"]
 
 
@@ -90,134 +91,81 @@ class Exec(AgentCase):
             self.assertEqual(call.finish().output, f"{i} on\n".encode())
 
 
-class Balloon(AgentCase):
-    """A host of the test's own gives orders; what the cell really holds is the host's kernel's figure."""
+class Balloon(balloon_test.BalloonCase):
+    """What the agent's balloon does by itself, under a daemon: limits, a swap storm, more than one of it."""
 
-    def setUp(self):
-        super().setUp()
-        self.host = agent_host.BalloonHost(self.folder / "vsock")
-        self.addCleanup(self.host.close)
+    def balloon_process(self):
+        return self.run_in("pgrep -f 'parts balloon'").split()[-1]
 
-    def frames_of(self, guest):
-        pids = [guest.process.pid]
-        pids += [int(one) for one in pathlib.Path(f"/proc/{pids[0]}/task/{pids[0]}/children").read_text().split()]
-        return sum(daemon.guest_memory(pid)[0] for pid in pids)
-
-    def accept(self):
-        application = self.host.accept()
-        self.addCleanup(application.records.close)
-        return application
-
-    # Without memory that was never touched nothing could be seen to go.
-    def touch_all(self, guest, mib):
-        self.run_in(guest, f"mkdir -p /fill && mount -t tmpfs -o size={mib}m fill /fill; "
-                           f"head -c {mib}m /dev/zero | tr '\\0' x > /fill/x; rm /fill/x", 240)
-
-    def test_memory_goes_to_the_host_and_comes_back(self):
-        guest = self.boot_with_agent("--parts balloon", memory="512MiB", cpus=2)
-        application = self.accept()
-        self.assertEqual((application.version, application.name), (1, "cloister-agent"))
-        self.assertLessEqual(application.most, 512 * MIB * 65 // 100 + 2 * MIB)
-        self.touch_all(guest, 350)
-        before = self.frames_of(guest)
-        application.order(200 * MIB)
-        state = application.until(lambda state: state["reason"] == MET)
-        self.assertGreaterEqual(state["held"], 198 * MIB)
-        self.assertLess(self.frames_of(guest), before - 190 * MIB)
-        self.assertGreater(state["available"], 32 * MIB)
-        application.order(0)
-        application.until(lambda state: state["held"] == 0 and state["reason"] == MET)
-        self.touch_all(guest, 350)
-        self.assert_log_is_clean(guest)
-        self.power_off(guest)
-
-    def test_more_than_its_part_is_refused_with_the_reason(self):
-        guest = self.boot_with_agent("--parts balloon --most 30")
-        application = self.accept()
-        application.order(200 * MIB)
-        state = application.until(lambda state: state["reason"] == LIMIT)
-        self.assertLessEqual(state["held"], 256 * MIB * 30 // 100 + 2 * MIB)
-        self.power_off(guest)
-
-    def test_a_guest_that_needs_its_memory_gets_it(self):
-        guest = self.boot_with_agent("--parts balloon", memory="512MiB", cpus=2)
-        application = self.accept()
-        application.order(300 * MIB)
-        application.until(lambda state: state["held"] >= 250 * MIB)
-        # More than is left outside the balloon, in one go, a few times.
-        for _ in range(3):
-            self.touch_all(guest, 300)
-            self.run_in(guest, "umount /fill")
-        self.assertNotIn("Out of memory", self.run_in(guest, "dmesg"))
-        state = application.until(lambda state: True)
-        self.assertLess(state["held"], 300 * MIB)
-        self.power_off(guest)
-
-    def test_a_balloon_that_is_killed_gives_all_back_and_begins_again(self):
-        guest = self.boot_with_agent("--parts 'balloon exec'", memory="512MiB")
-        first = self.accept()
-        first.order(200 * MIB)
-        first.until(lambda state: state["reason"] == MET)
-        self.run_in(guest, f"kill -9 {first.pid}")
-        first.until_gone()
-        self.touch_all(guest, 300)
-        self.assertEqual(agent_host.run(self.door, "echo", "the rest lives").output, b"the rest lives\n")
-        second = self.accept()
-        self.assertNotEqual(second.pid, first.pid)
-        second.order(50 * MIB)
-        second.until(lambda state: state["reason"] == MET)
-        self.power_off(guest)
-
-    def test_a_stopped_balloon_goes_on_where_it_was(self):
-        guest = self.boot_with_agent("--parts balloon", memory="512MiB")
-        application = self.accept()
-        application.order(60 * MIB)
-        application.until(lambda state: state["reason"] == MET)
-        self.run_in(guest, f"kill -STOP {application.pid}")
-        application.order(100 * MIB)
-        self.run_in(guest, "sleep 2")
-        self.assertLess(application.state["held"], 100 * MIB)
-        self.run_in(guest, f"kill -CONT {application.pid}")
-        application.until(lambda state: state["reason"] == MET and state["held"] >= 98 * MIB)
-        self.power_off(guest)
-
-    def test_two_balloons_share_a_guest(self):
-        guest = self.boot_with_agent("--parts balloon")
-        self.run_in(guest, "(cloister-agent --parts balloon >/tmp/second.log 2>&1 &)")
-        both = [self.accept(), self.accept()]
-        for one in both:
-            one.order(40 * MIB)
-        for one in both:
-            one.until(lambda state: state["reason"] == MET)
-        both[0].order(0)
-        both[0].until(lambda state: state["held"] == 0)
-        self.assertGreaterEqual(both[1].state["held"], 38 * MIB)
-        self.power_off(guest)
+    def ask_for_memory(self, to=250):
+        self.limit(to)
+        self.wait(lambda: self.memory()["held"] <= to * MIB, "it gives back what is over its limit")
 
     def test_limits_of_all_kinds_bound_it_and_do_not_end_it(self):
-        guest = self.boot_with_agent(None)
-        limits = [("ulimit -v 200000;", ""), ("ulimit -d 60000;", ""), ("ulimit -l 0;", MET), ("", "group"), ("", "strict")]
-        self.run_in(guest, "mkdir -p /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && mkdir /sys/fs/cgroup/small && "
-                           "echo +memory > /sys/fs/cgroup/cgroup.subtree_control; echo 60M > /sys/fs/cgroup/small/memory.max", 60)
-        for prefix, kind in limits:
-            with self.subTest(prefix + str(kind)):
-                if kind == "group":
-                    prefix = "echo $$ > /sys/fs/cgroup/small/cgroup.procs;"
-                if kind == "strict":
-                    prefix = "echo 2 > /proc/sys/vm/overcommit_memory; echo 40 > /proc/sys/vm/overcommit_ratio;"
-                self.run_in(guest, f"(sh -c '{prefix} exec cloister-agent --parts balloon' >/tmp/log 2>&1 &)")
-                application = self.accept()
-                application.order(150 * MIB)
-                state = application.until(lambda state: state["reason"] in (MET, LIMIT))
-                if kind != MET:
-                    self.assertEqual(state["reason"], LIMIT)
-                    self.assertLess(state["held"], 150 * MIB)
-                application.order(0)
-                application.until(lambda state: state["held"] == 0)
-                self.run_in(guest, f"kill {application.pid}; echo 0 > /proc/sys/vm/overcommit_memory")
-                application.until_gone()
-        self.assertNotIn("oom", self.run_in(guest, "dmesg").lower())
-        self.power_off(guest)
+        self.begin(agent=None)
+        self.fill()
+        self.run_in("mount -t cgroup2 none /sys/fs/cgroup && echo +memory > /sys/fs/cgroup/cgroup.subtree_control && "
+                    "mkdir /sys/fs/cgroup/small && echo 60M > /sys/fs/cgroup/small/memory.max", 60)
+        for limit, most in (("ulimit -v 120000", 120), ("ulimit -d 60000", 60), ("ulimit -l 0", WHOLE),
+                            ("echo 0 > /sys/fs/cgroup/small/cgroup.procs", 60),
+                            ("echo 2 > /proc/sys/vm/overcommit_memory; echo 20 > /proc/sys/vm/overcommit_ratio", 100)):
+            with self.subTest(limit):
+                self.run_in(f"(sh -c '{limit}; exec cloister-agent --parts balloon' >/tmp/agent.log 2>&1 &)")
+                self.wait(lambda: self.balloon()["applications"] == 1, "it registers")
+                self.ask_for_memory()
+                self.wait(lambda: self.balloon()["told"] > 20 * MIB, "it gives what it may")
+                self.assertLess(self.balloon()["told"], most * MIB)
+                self.run_in("pgrep -f 'parts balloon'")
+                self.limit(WHOLE)
+                self.run_in("echo 0 > /proc/sys/vm/overcommit_memory; kill $(pidof cloister-agent)")
+                self.wait(lambda: self.balloon()["applications"] == 0, "it ends when it is told to")
+                self.fill()
+        self.assert_log_is_clean()
+
+    def test_the_balloon_comes_back_and_the_rest_of_the_agent_stays(self):
+        self.begin(agent="--parts 'balloon exec'")
+        self.inflate()
+        agent, process = self.run_in("pidof cloister-agent"), self.balloon_process()
+        self.run_in(f"kill -9 {process}")
+        self.wait(lambda: self.host.cli("exec", "m", "--", "echo", "still here")[1] == "still here\n", "the rest serves")
+        self.wait(lambda: self.balloon()["applications"] == 1 and self.balloon()["told"] > 10 * MIB, "a new one gives again")
+        now = self.run_in("pidof cloister-agent")
+        self.assertEqual(len(set(agent.split()) & set(now.split())), 1)
+        self.assertNotEqual(self.balloon_process(), process)
+        self.assert_log_is_clean()
+
+    def test_two_balloons_share_a_guest(self):
+        self.begin(agent="--parts balloon")
+        self.run_in("(cloister-agent --parts balloon >/tmp/second.log 2>&1 &)")
+        self.wait(lambda: self.balloon()["applications"] == 2, "both register")
+        self.inflate()
+        sizes = [int(one) for one in self.run_in(
+            "for p in $(pidof cloister-agent); do grep RssAnon /proc/$p/status; done").split() if one.isdigit()]
+        self.assertEqual(len([one for one in sizes if one > 2048]), 2, sizes)
+        self.run_in("kill -9 $(pidof cloister-agent | cut -d ' ' -f 1)")
+        self.wait(lambda: self.balloon()["applications"] == 1, "the end of one is seen")
+        self.ask_for_memory(200)
+        self.limit(WHOLE)
+        self.run_in("cloister-probe touch 350", 200)
+        self.assert_log_is_clean()
+
+    def test_a_swap_storm_of_the_guests_own(self):
+        disk = support.make_disk(self.folder_for_disks() / "swap", 512)
+        disk.chmod(0o666)
+        self.begin(agent="--parts balloon", disk=[str(disk)])
+        self.run_in("mkswap /dev/vda && swapon /dev/vda")
+        self.run_in("((for i in 1 2 3; do cloister-probe touch 600; done; echo over) >/tmp/storm 2>&1 &)")
+        self.limit(300)
+        self.wait(lambda: self.memory()["held"] <= 300 * MIB, "all ways together get there", 200)
+        self.limit(WHOLE)
+        self.run_in("until grep -q over /tmp/storm; do sleep 0.2; done; ! grep -qi kill /tmp/storm", 300)
+        self.assert_log_is_clean()
+
+    def folder_for_disks(self):
+        holder = tempfile.TemporaryDirectory(dir="/tmp")
+        self.addCleanup(holder.cleanup)
+        pathlib.Path(holder.name).chmod(0o755)
+        return pathlib.Path(holder.name)
 
 
 class Condition(AgentCase):
