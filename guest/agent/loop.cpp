@@ -97,7 +97,8 @@ void Loop::turn(int most_milliseconds) {
                                            : std::min(due, most_milliseconds);
   const int count = epoll_wait(poll_, events, 64, wait);
   for (int i = 0; i < count && !stopped_; ++i) {
-    const auto found = by_number_.find(events[i].data.u64);
+    const std::uint64_t number = events[i].data.u64;  // a copy: the structure may be packed
+    const auto found = by_number_.find(number);
     if (found == by_number_.end()) continue;
     const Ready ready = watched_.at(found->second).ready;  // it may forget itself
     ready(events[i].events);
