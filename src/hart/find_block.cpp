@@ -121,7 +121,7 @@ Block* find_block(Core& core) {
   Block* block = (low & 3) == 3 ? find_straddling(core, pc, *code, low) : find_on_page(core, *code, last);
   if (block == nullptr) return nullptr;
   core.tlb.note_jump(pc);
-  entry = {pc, s.jump_tag, block};
+  entry = {pc, s.jump_tag, block, block->translated};
   return block;
 }
 

@@ -45,11 +45,13 @@ constexpr u64 tag_for(const TlbEntry& entry, Use use) {
   return use == Use::kLoad ? entry.read_tag : entry.write_tag;
 }
 
-// The block that begins at virtual address `pc`, if `tag` is the State's jump_tag.
-struct JumpEntry {
+// The block that begins at virtual address `pc`, if `tag` is the State's jump_tag, and its translation as far
+// as this knows of it. Within one line of the host's cache.
+struct alignas(32) JumpEntry {
   u64 pc;
   u64 tag;
   Block* block;
+  const void* translated;
 };
 inline constexpr u64 kJumpEntries = 16384;
 

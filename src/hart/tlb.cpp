@@ -34,7 +34,7 @@ namespace cloister::hart {
 
 namespace {
 
-constexpr JumpEntry kNoJump = {kNoTag, kNoTag, nullptr};
+constexpr JumpEntry kNoJump = {kNoTag, kNoTag, nullptr, nullptr};
 constexpr u64 kSlots = 1024;
 constexpr u32 kSights = 8;     // numbers per space
 constexpr u16 kNumbers = 511;  // the last one's numbers stay unused: kNoTag's must be

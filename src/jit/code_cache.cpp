@@ -22,20 +22,24 @@ CodeCache::CodeCache(os::MemFile file, os::Mapping write, os::Mapping run)
 
 CodeCache::Place CodeCache::allocate(std::size_t size) {
   const std::size_t begin = (used_ + kAlignment - 1) / kAlignment * kAlignment;
-  if (begin > write_.size().raw || size > write_.size().raw - begin) return {};
+  const std::size_t end = write_.size().raw - cold_used_;
+  if (begin > end || size > end - begin) return {};
   used_ = begin + size;
   return {{write_.data() + begin, size}, run_.data() + begin};
 }
 
-void CodeCache::trim(const Place& last, std::size_t size) {
-  CHECK(last.write.data() + last.write.size() == write_.data() + used_);
-  CHECK(size <= last.write.size());
-  used_ -= last.write.size() - size;
+CodeCache::Place CodeCache::allocate_cold(std::size_t size) {
+  const std::size_t taken = (size + kAlignment - 1) / kAlignment * kAlignment;
+  if (taken > write_.size().raw - used_ - cold_used_) return {};
+  cold_used_ += taken;
+  const std::size_t begin = write_.size().raw - cold_used_;
+  return {{write_.data() + begin, size}, run_.data() + begin};
 }
 
 void CodeCache::clear(std::size_t keep) {
   CHECK(keep <= used_);
   used_ = keep;
+  cold_used_ = 0;
 }
 
 }  // namespace cloister::jit

@@ -13,7 +13,8 @@
 namespace cloister::jit {
 
 // Memory for translated code. Never writable and executable at one address: the same pages are mapped
-// twice, once to write and once to run. Filled from one end, given up as a whole. Not thread safe.
+// twice, once to write and once to run. What runs often fills it from the beginning, what seldom runs from
+// the end, so that the host's caches and TLB hold the former only. Given up as a whole. Not thread safe.
 class CodeCache {
  public:
   static Result<std::unique_ptr<CodeCache>> create(Bytes size);
@@ -24,13 +25,13 @@ class CodeCache {
     const std::byte* run = nullptr;
   };
   Place allocate(std::size_t size);
-  // Gives back the end of the last allocate(): it needed only `size`.
-  void trim(const Place& last, std::size_t size);
+  // The same for what seldom runs, at a higher address.
+  Place allocate_cold(std::size_t size);
 
   // All of it but the first `keep` bytes. Precondition: none of it is being executed, and nothing leads there
   // any more.
   void clear(std::size_t keep);
-  std::size_t used() const { return used_; }
+  std::size_t used() const { return used_ + cold_used_; }
   Bytes size() const { return write_.size(); }
   // From where code runs to where it may be written.
   std::byte* writable(const void* run) const {
@@ -43,6 +44,7 @@ class CodeCache {
   os::Mapping write_;
   os::Mapping run_;
   std::size_t used_ = 0;
+  std::size_t cold_used_ = 0;
 };
 
 }  // namespace cloister::jit

@@ -39,9 +39,9 @@ const void* Translator::Region::entry(u64 offset) const {
 }
 
 u64 Translator::Region::runs(u64 offset) const {
-  if (code.counts->runs.empty()) return 0;
+  if (code.runs->empty()) return 0;
   for (const x64::Code::Entry& each : code.entries) {
-    if (each.offset == offset) return code.counts->runs[each.block];
+    if (each.offset == offset) return (*code.runs)[each.block];
   }
   return 0;
 }
@@ -128,6 +128,7 @@ void Translator::retire(hart::Core& core, Region& region) {
     block->translated = nullptr;
     block->heat = 0;
   }
+  retired_.push_back(std::move(region.code.header));
   const std::size_t index = region.index;
   std::swap(regions_[index], regions_.back());
   regions_[index]->index = index;
@@ -210,8 +211,7 @@ void Translator::note_sources(Region& region, const ir::Region& made_of, std::sp
 
 // From now on blocks and slots lead there, also from what it takes the place of.
 void Translator::publish(hart::Core& core, Region& region) {
-  *region.code.header = {core.state.epoch, &region};
-  region.code.counts->heat = i64{options_.very_hot} * x64::kEntryWeight;
+  *region.code.header = {core.state.epoch, &region, i64{options_.very_hot} * x64::kEntryWeight};
   for (const x64::Code::Entry& entry : region.code.entries) {
     const u64 address = region.page.address().raw + entry.offset;
     const auto found = places_.find(address);
@@ -229,14 +229,14 @@ void Translator::publish(hart::Core& core, Region& region) {
 void Translator::supersede(Region& old, const Region& better) {
   ++statistics_.remade;
   for (const x64::Code::Entry& entry : old.code.entries) {
-    if (const void* code = better.entry(entry.offset)) *entry.stale = code;
+    if (const void* code = better.entry(entry.offset)) lead(entry.code, code);
   }
 }
 
 // The region was entered very often: at the next opportunity it is made anew.
 void Translator::want_better(hart::Core& core, x64::Header* header) {
   auto& region = *static_cast<Region*>(header->owner);
-  region.code.counts->heat = i64{options_.very_hot} * x64::kEntryWeight;
+  region.code.header->heat = i64{options_.very_hot} * x64::kEntryWeight;
   region.is_hot = true;
   core.wanted = core.blocks.find(region.page.address().raw + (core.state.pc & kPageMask));
 }
@@ -246,15 +246,19 @@ void Translator::clear(hart::Core& core) {
   ++statistics_.clears;
   places_.clear();
   regions_.clear();
-  open_slot_ = 0;
+  retired_.clear();
+  open_slot_ = nullptr;
   cache_->clear(kept_);
   hart::drop_blocks(core);
 }
 
-void Translator::link(const void* code) {
-  const u64 target = reinterpret_cast<u64>(code);
-  std::memcpy(cache_->writable(reinterpret_cast<const void*>(open_slot_)), &target, sizeof(target));
-  open_slot_ = 0;
+// A jump in the place of an instruction of five bytes: of a slot, or of a way in.
+void Translator::lead(const std::byte* from, const void* to) {
+  constexpr std::byte kJump{0xe9};
+  const i32 distance = static_cast<i32>(static_cast<const std::byte*>(to) - (from + 5));
+  std::byte* place = cache_->writable(from);
+  place[0] = kJump;
+  std::memcpy(place + 1, &distance, sizeof(distance));
 }
 
 std::vector<hart::Translator::Figure> Translator::figures() const {
@@ -268,17 +272,29 @@ std::vector<hart::Translator::Figure> Translator::figures() const {
 
 // -- Running ----------------------------------------------------------------------------------------------
 
+namespace {
+
+// What the jump cache knows of the translation at `pc`.
+void note_jump(hart::State& s, u64 pc, const void* translated) {
+  hart::JumpEntry& entry = hart::jump_entry(s, pc);
+  if (entry.pc == pc && entry.tag == s.jump_tag) entry.translated = translated;
+}
+
+}  // namespace
+
 Translator::Outcome Translator::execute(hart::Core& core, hart::Block& block) {
   hart::State& s = core.state;
   const u64 pc = s.pc;
-  if (open_slot_ != 0 && open_pc_ == pc) link(block.translated);
-  open_slot_ = 0;
+  if (open_slot_ != nullptr && open_pc_ == pc) lead(open_slot_, block.translated);
+  open_slot_ = nullptr;
+  note_jump(s, pc, block.translated);
   s.page = pc & ~kPageMask;
   x64::Exit exit = thunks_.enter(&s, block.translated);
   while (exit.kind == x64::kExitStale) {
     const void* code = find_valid(core, reinterpret_cast<x64::Header*>(exit.place), s.pc);
     if (code == nullptr) {
       if (s.pc == pc) block.translated = nullptr;
+      note_jump(s, s.pc, nullptr);
       return Outcome::kInterpret;
     }
     exit = thunks_.enter(&s, code);
@@ -286,7 +302,7 @@ Translator::Outcome Translator::execute(hart::Core& core, hart::Block& block) {
   if (exit.kind == x64::kExitInterpret) return hart::must_stop(s) ? Outcome::kLeft : Outcome::kInterpret;
   if (exit.kind == x64::kExitHot) want_better(core, reinterpret_cast<x64::Header*>(exit.place));
   if (exit.kind == x64::kExitSlot) {
-    open_slot_ = exit.place;
+    open_slot_ = reinterpret_cast<const std::byte*>(exit.place);
     open_pc_ = s.pc;
   }
   return Outcome::kLeft;

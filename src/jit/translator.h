@@ -87,7 +87,7 @@ class Translator final : public hart::Translator {
   void note_sources(Region& region, const ir::Region& made_of, std::span<const std::byte> page);
   void publish(hart::Core& core, Region& region);
   void clear(hart::Core& core);
-  void link(const void* code);
+  void lead(const std::byte* from, const void* to);
 
   const TranslatorOptions options_;
   std::unique_ptr<CodeCache> cache_;
@@ -95,8 +95,9 @@ class Translator final : public hart::Translator {
   const std::size_t kept_;  // bytes of the thunks
   std::vector<std::unique_ptr<Region>> regions_;
   std::unordered_map<u64, Place> places_;
-  // The slot of the last jump that led nowhere, and where in which page it wants to go.
-  u64 open_slot_ = 0;
+  std::vector<std::unique_ptr<x64::Header>> retired_;  // of code that is forgotten, but still there
+  // The last jump that led nowhere, and where it wants to go.
+  const std::byte* open_slot_ = nullptr;
   u64 open_pc_ = 0;
   TranslatorStatistics statistics_;
 };

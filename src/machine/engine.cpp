@@ -10,7 +10,7 @@ namespace {
 
 // Bound: the code of all harts together. The working set of a kernel and a program is a few MiB.
 constexpr Bytes kTranslatedCode{64 * kMiB};
-constexpr Bytes kMostForOneHart{16 * kMiB};
+constexpr Bytes kMostForOneHart{32 * kMiB};
 
 }  // namespace
 

@@ -138,15 +138,19 @@ void RegionCode::forget_found(i32 depth) {
   }
 }
 
-// The rest of the block, from `step`, in the second copy: without groups.
+// The rest of the block, from `step`, in the second copy: without groups. What runs little has none, and
+// leaves the rest to the interpreter.
 const asmjit::Label& RegionCode::ungrouped(const Here& here, u32 step) {
   Label& copy = second_copies_[here.block_index][step];
   if (!copy.isValid()) {
     copy = a_.newLabel();
     const Here again{here.block, here.block_index, step, false};
     later([this, again] {
-      if (holder_.isLabelBound(second_copies_[again.block_index][again.step])) return;
-      emit_steps(again);
+      const Label& label = second_copies_[again.block_index][again.step];
+      if (holder_.isLabelBound(label)) return;
+      if (!region_.counts_entries) return emit_steps(again);
+      a_.bind(label);
+      call_last_handler(again);
     });
   }
   return copy;

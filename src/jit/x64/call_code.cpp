@@ -42,7 +42,7 @@ u64 run_fill(hart::State& s, const CallSite& site) {
   return place.kind == hart::Place::Kind::kMemory && calm ? kGoOn : kLeft;
 }
 
-// A block's last handler, kept from going on to the next block, and so into translated code again, by a
+// A block's rest, kept from going on to the next block, and so into translated code again, by a
 // budget that is spent: the stack must not grow with the blocks.
 void run_last(hart::State& s, const CallSite& site) {
   const i64 rest = s.countdown;
@@ -85,7 +85,7 @@ void RegionCode::call_handler(const Here& here) {
   a_.jz(asmjit::imm(thunks_.resume));
 }
 
-// The block's last instruction sets pc.
+// The rest of the block, whose last instruction sets pc.
 void RegionCode::call_last_handler(const Here& here) {
   a_.mov(x86::rax, asmjit::imm(&site(here)));
   a_.jmp(call_last_);

@@ -22,10 +22,10 @@ inline constexpr u64 kExitPlain = 0;  // go on at pc
 // The block at pc cannot run translated now. If the hart need not stop there, interpret it.
 inline constexpr u64 kExitInterpret = 1;
 inline constexpr u64 kExitStale = 2;  // pc's region is of another epoch; `place` is its Header
-// A jump went through a slot, `place`, that leads nowhere yet. Writing the entry of the code for pc there
-// makes the jump direct.
+// The jump at `place`, of five bytes, leads nowhere yet. Written anew, to the entry of the code for pc, it
+// does.
 inline constexpr u64 kExitSlot = 3;
-// pc's region has done as much as Counts::heat said; `place` is its Header.
+// pc's region has done as much as Header::heat said; `place` is its Header.
 inline constexpr u64 kExitHot = 4;
 // What is gained by making a region anew lies in its loops and in its entries.
 inline constexpr i32 kEntryWeight = 8;
@@ -52,16 +52,11 @@ struct CallSite {
   bool is_immediate = false;
 };
 
-// The data of a region that its code looks at.
-struct Header {
-  u64 epoch;    // the State::epoch for which the code is right; another one leaves at once
-  void* owner;  // whoever asked for the code; it may put itself here
-};
-
-// What a region counts that is to be made anew when it is hot.
-struct Counts {
+// The data of a region that its code looks at whenever it is entered: in one line of the host's cache.
+struct alignas(64) Header {
+  u64 epoch = 0;          // the State::epoch for which the code is right; another one leaves at once
+  void* owner = nullptr;  // whoever asked for the code; it may put itself here
   i64 heat = 0;           // left before it leaves as hot: a round of a loop takes 1, an entry kEntryWeight
-  std::vector<u64> runs;  // by block; of a region that has no loop none
 };
 
 // Machine code of a region. It can be entered at each of its blocks that has steps.
@@ -70,12 +65,13 @@ struct Code {
     u16 offset;  // in the page
     u16 block;   // of the region
     const std::byte* code;
-    const void** stale;  // writable: where an entry goes in another epoch; at first it leaves there
   };
-  std::vector<Entry> entries;  // the region's first block first
-  Header* header = nullptr;    // where it may be written
+  std::vector<Entry> entries;      // the region's first block first
+  std::unique_ptr<Header> header;  // must live as long as the machine code
   std::size_t size = 0;
-  std::unique_ptr<Counts> counts;
+  // How often each block ran, where that is counted: of a region with a loop that is to be made anew when it
+  // is hot.
+  std::unique_ptr<std::vector<u64>> runs;
   std::deque<CallSite> sites;
   std::vector<std::vector<hart::Uop>> uops;  // by block
 };

@@ -5,24 +5,32 @@
 namespace cloister::jit::x64 {
 
 // Each block may be entered: what jumps into the middle of a region would else need a region of its own,
-// which repeats the rest of this one.
+// which repeats the rest of this one. So a way in is short; what they have in common stands once.
 void RegionCode::emit_entries() {
   for (u32 i = 0; i < region_.blocks.size(); ++i) {
-    if (!region_.blocks[i].steps.empty()) emit_entry(i);
+    if (region_.blocks[i].steps.empty() || has_entrance_[i]) continue;
+    emit_entrance(i);
+    a_.jmp(block_labels_[i]);
   }
-  a_.bind(load_homes_);
-  reload(homes_.homed());
-  forget_found(sizeof(u64));
-  a_.ret();
+  emit_common_entry();
 }
 
-void RegionCode::emit_entry(u32 index) {
-  const Entrance way{a_.newLabel(), a_.newLabel(), a_.newLabel(), index};
-  entrances_.push_back(way);
-  const Label other_epoch = a_.newLabel(), hot = a_.newLabel(), interpret = a_.newLabel();
-  a_.bind(way.label);
-  a_.mov(x86::eax, state_at(offsetof(hart::State, epoch), 4));
-  a_.cmp(x86::eax, x86::dword_ptr(header_));
+void RegionCode::emit_entrance(u32 index) {
+  has_entrance_[index] = true;
+  entrances_.push_back({a_.newLabel(), index});
+  a_.bind(entrances_.back().label);
+  a_.mov(x86::eax, region_.blocks[index].begin);
+  a_.call(enter_);
+}
+
+// eax: the block's offset in the page. Comes back with all homes loaded, or leaves.
+void RegionCode::emit_common_entry() {
+  const Label other_epoch = a_.newLabel(), hot = a_.newLabel(), interpret = a_.newLabel(),
+              out = a_.newLabel();
+  a_.bind(enter_);
+  a_.mov(x86::rcx, asmjit::imm(header_.get()));
+  a_.mov(x86::edx, state_at(offsetof(hart::State, epoch), 4));
+  a_.cmp(x86::rdx, x86::qword_ptr(x86::rcx, offsetof(Header, epoch)));
   a_.jne(other_epoch);
   if (region_.counts_entries) count_down(kEntryWeight, hot);
   if (region_.uses_float) {
@@ -33,28 +41,46 @@ void RegionCode::emit_entry(u32 index) {
     a_.ja(interpret);
   }
   check_stop(interpret);
-  a_.call(load_homes_);
-  a_.jmp(block_labels_[index]);
+  reload(homes_.homed());
+  forget_found(sizeof(u64));
+  a_.ret();
   a_.bind(other_epoch);
-  a_.jmp(x86::qword_ptr(way.pointer));
-  a_.bind(interpret);
-  leave_at(index, kExitInterpret);
+  a_.mov(x86::ecx, kExitStale);
+  a_.jmp(out);
   a_.bind(hot);
-  if (region_.counts_entries) leave_at(index, kExitHot);
-  a_.bind(way.stale);
-  leave_at(index, kExitStale);
+  a_.mov(x86::ecx, kExitHot);
+  a_.jmp(out);
+  a_.bind(interpret);
+  a_.mov(x86::ecx, kExitInterpret);
+  a_.bind(out);
+  a_.add(x86::rsp, sizeof(u64));
+  emit_leave_at();
 }
 
+// eax: a block's offset in the page, ecx: why the region is left there.
+void RegionCode::emit_leave_at() {
+  a_.bind(leave_at_);
+  a_.mov(x86::rdx, asmjit::imm(header_.get()));
+  a_.bind(leave_slot_);
+  a_.add(x86::rax, state_at(offsetof(hart::State, page)));
+  a_.mov(state_at(offsetof(hart::State, pc)), x86::rax);
+  a_.mov(x86::eax, x86::ecx);
+  a_.jmp(asmjit::imm(thunks_.leave));
+}
+
+// rcx: the header.
 void RegionCode::count_down(i32 by, const Label& hot) {
-  a_.mov(x86::rax, asmjit::imm(&counts_->heat));
-  a_.sub(x86::qword_ptr(x86::rax), by);
+  a_.sub(x86::qword_ptr(x86::rcx, offsetof(Header, heat)), by);
   a_.js(hot);
 }
 
 void RegionCode::emit_loop_head(u32 index) {
   const Label stop = a_.newLabel(), hot = a_.newLabel();
   check_stop(stop);
-  if (region_.counts_entries) count_down(1, hot);
+  if (region_.counts_entries) {
+    a_.mov(x86::rcx, asmjit::imm(header_.get()));
+    count_down(1, hot);
+  }
   later([this, stop, hot, index] {
     a_.bind(stop);
     spill(written_[index]);
@@ -67,10 +93,9 @@ void RegionCode::emit_loop_head(u32 index) {
 }
 
 void RegionCode::leave_at(u32 index, u64 exit) {
-  set_pc(region_.blocks[index].begin);
-  a_.lea(x86::rdx, x86::ptr(header_));
-  a_.mov(x86::eax, exit);
-  a_.jmp(asmjit::imm(thunks_.leave));
+  a_.mov(x86::eax, region_.blocks[index].begin);
+  a_.mov(x86::ecx, exit);
+  a_.jmp(leave_at_);
 }
 
 void RegionCode::set_pc(i64 page_offset) {
@@ -94,22 +119,10 @@ void RegionCode::check_stop(const Label& stop) {
 void RegionCode::emit_slots() {
   for (const Slot& slot : slots_) {
     a_.bind(slot.stub);
-    set_pc(slot.offset);
-    a_.lea(x86::rdx, x86::ptr(slot.pointer));
-    a_.mov(x86::eax, kExitSlot);
-    a_.jmp(asmjit::imm(thunks_.leave));
-  }
-  a_.align(asmjit::AlignMode::kData, 64);
-  a_.bind(header_);
-  const Header header{};
-  a_.embed(&header, sizeof(header));
-  for (const Slot& slot : slots_) {
-    a_.bind(slot.pointer);
-    a_.embedUInt64(0);
-  }
-  for (const Entrance& way : entrances_) {
-    a_.bind(way.pointer);
-    a_.embedUInt64(0);
+    a_.mov(x86::eax, slot.offset);
+    a_.mov(x86::ecx, kExitSlot);
+    a_.lea(x86::rdx, x86::ptr(slot.jump));
+    a_.jmp(leave_slot_);
   }
   for (const Table& table : tables_) {
     a_.bind(table.label);

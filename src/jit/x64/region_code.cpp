@@ -29,6 +29,8 @@ RegionCode::RegionCode(const ir::Region& region, const Thunks& thunks)
   holder_.init(host_environment());
   holder_.setErrorHandler(this);
   holder_.attach(&a_);
+  CHECK(holder_.newSection(&cold_, ".cold", SIZE_MAX, asmjit::SectionFlags::kExecutable, 16) ==
+        asmjit::kErrorOk);
 }
 
 void RegionCode::handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) {
@@ -41,7 +43,7 @@ std::optional<Code> RegionCode::emit(CodeCache& cache) {
   build_uops();
   loop_heads_ = ir::find_loop_heads(region_);
   const bool has_loop = std::find(loop_heads_.begin(), loop_heads_.end(), true) != loop_heads_.end();
-  if (region_.counts_entries && has_loop) counts_->runs.resize(region_.blocks.size());
+  if (region_.counts_entries && has_loop) runs_->resize(region_.blocks.size());
   for (const ir::Block& block : region_.blocks) {
     block_labels_.push_back(a_.newLabel());
     second_copies_.emplace_back(block.steps.size() + 1);
@@ -50,13 +52,18 @@ std::optional<Code> RegionCode::emit(CodeCache& cache) {
   call_fill_ = a_.newLabel();
   call_csr_ = a_.newLabel();
   call_last_ = a_.newLabel();
-  load_homes_ = a_.newLabel();
-  header_ = a_.newLabel();
+  has_entrance_.assign(region_.blocks.size(), false);
+  enter_ = a_.newLabel();
+  leave_at_ = a_.newLabel();
+  leave_slot_ = a_.newLabel();
+  leave_by_cache_ = a_.newLabel();
   find_rounds();
   for (const u32 index : order_) emit_block(index);
   for (const Rounds& rounds : rounds_) emit_rounds(rounds);
-  for (std::size_t i = 0; i < later_.size(); ++i) run_later(i);
   emit_entries();
+  a_.section(cold_);
+  for (std::size_t i = 0; i < later_.size(); ++i) run_later(i);
+  if (uses_cache_) emit_jump_by_cache(leave_by_cache_);
   emit_calls();
   emit_slots();
   return finish(cache);
@@ -152,16 +159,25 @@ void RegionCode::reload(u64 registers) {
   }
 }
 
+// Whether the block before it in the code may go straight on to it.
+bool RegionCode::is_fallen_into(u32 index) const {
+  const u32 place = place_in_order_[index];
+  if (place == 0) return false;
+  const ir::Block& before = region_.blocks[order_[place - 1]];
+  return before.taken == static_cast<i32>(index) || before.next == static_cast<i32>(index);
+}
+
 void RegionCode::emit_block(u32 index) {
   const ir::Block& block = region_.blocks[index];
+  if (!block.steps.empty() && !is_fallen_into(index)) emit_entrance(index);
   a_.bind(block_labels_[index]);
   if (block.steps.empty()) {
     leave_to_page_offset(written_[index], block.begin);
     return;
   }
   if (loop_heads_[index]) emit_loop_head(index);
-  if (!counts_->runs.empty()) {
-    a_.mov(x86::rax, asmjit::imm(&counts_->runs[index]));
+  if (!runs_->empty()) {
+    a_.mov(x86::rax, asmjit::imm(&(*runs_)[index]));
     a_.add(x86::qword_ptr(x86::rax), 1);
   }
   a_.sub(kCountdown, static_cast<i32>(block.steps.size()));
@@ -218,31 +234,43 @@ void RegionCode::emit_step(const Here& here) {
   emit_.knowledge() = {};
 }
 
-std::optional<Code> RegionCode::finish(CodeCache& cache) {
+// The two sections go to their places in the cache; what asmjit adds to them, addresses for far calls, lies
+// behind what seldom runs.
+bool RegionCode::place_sections(CodeCache& cache) {
   CHECK(holder_.flatten() == asmjit::kErrorOk);
-  CHECK(holder_.resolveUnresolvedLinks() == asmjit::kErrorOk);
-  const std::size_t size = holder_.codeSize();
-  const CodeCache::Place place = cache.allocate(size);
-  if (place.run == nullptr) return std::nullopt;
-  CHECK(holder_.relocateToBase(reinterpret_cast<u64>(place.run)) == asmjit::kErrorOk);
-  CHECK(holder_.codeSize() <= size);
-  CHECK(holder_.copyFlattenedData(place.write.data(), place.write.size()) == asmjit::kErrorOk);
-  for (const Slot& slot : slots_) {
-    const u64 stub = reinterpret_cast<u64>(place.run) + holder_.labelOffset(slot.stub);
-    std::memcpy(place.write.data() + holder_.labelOffset(slot.pointer), &stub, sizeof(stub));
+  asmjit::Section* hot = holder_.textSection();
+  const u64 cold_begin = cold_->offset();
+  const CodeCache::Place place = cache.allocate(hot->realSize());
+  const CodeCache::Place rest = cache.allocate_cold(holder_.codeSize() - cold_begin);
+  if (place.run == nullptr || rest.run == nullptr) return false;
+  const u64 distance = static_cast<u64>(rest.run - place.run);
+  for (asmjit::Section* section : holder_.sections()) {
+    if (section != hot) section->setOffset(section->offset() - cold_begin + distance);
   }
+  CHECK(holder_.resolveUnresolvedLinks() == asmjit::kErrorOk);
+  CHECK(holder_.relocateToBase(reinterpret_cast<u64>(place.run)) == asmjit::kErrorOk);
+  for (const asmjit::Section* section : holder_.sections()) {
+    std::byte* to = section == hot ? place.write.data() : rest.write.data() + (section->offset() - distance);
+    const std::size_t size = section->bufferSize();
+    CHECK(section == hot || section->offset() - distance + size <= rest.write.size());
+    std::memcpy(to, section->data(), size);
+  }
+  base_ = place.run;
+  size_ = place.write.size() + rest.write.size();
+  return true;
+}
+
+std::optional<Code> RegionCode::finish(CodeCache& cache) {
+  if (!place_sections(cache)) return std::nullopt;
+  const auto address = [this](const Label& label) { return base_ + holder_.labelOffsetFromBase(label); };
   Code code;
   for (const Entrance& way : entrances_) {
-    const void* stale = place.run + holder_.labelOffset(way.stale);
-    auto* pointer = reinterpret_cast<const void**>(place.write.data() + holder_.labelOffset(way.pointer));
-    *pointer = stale;
     const u16 offset = region_.blocks[way.block_index].begin;
-    code.entries.push_back(
-        {offset, static_cast<u16>(way.block_index), place.run + holder_.labelOffset(way.label), pointer});
+    code.entries.push_back({offset, static_cast<u16>(way.block_index), address(way.label)});
   }
-  code.header = reinterpret_cast<Header*>(place.write.data() + holder_.labelOffset(header_));
-  code.size = size;
-  code.counts = std::move(counts_);
+  code.header = std::move(header_);
+  code.size = size_;
+  code.runs = std::move(runs_);
   code.sites = std::move(sites_);
   code.uops = std::move(uops_);
   return code;

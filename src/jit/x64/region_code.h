@@ -75,10 +75,13 @@ class RegionCode final : private asmjit::ErrorHandler {
   void run_later(std::size_t index);
   void find_written();
   void emit_entries();
-  void emit_entry(u32 block_index);
+  void emit_entrance(u32 block_index);
+  void emit_common_entry();
+  void emit_leave_at();
   void leave_at(u32 block_index, u64 exit);
   void emit_loop_head(u32 block_index);
   void count_down(i32 by, const Label& hot);
+  bool is_fallen_into(u32 index) const;
   void emit_block(u32 index);
   void emit_steps(Here here);
   void emit_step(const Here& here);
@@ -91,6 +94,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   void spill(u64 registers);
   void reload(u64 registers);
   u64 written_before(const Here& here) const;
+  bool place_sections(CodeCache& cache);
   std::optional<Code> finish(CodeCache& cache);
 
   // control_code.cpp
@@ -105,6 +109,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   void go_to(const Here& here, i32 block, i64 offset);
   void leave_to_page_offset(u64 written, i64 offset);
   void leave_to_rax();
+  void emit_jump_by_cache(const Label& label);
   void set_pc(i64 page_offset);
 
   // loop_code.cpp
@@ -204,6 +209,9 @@ class RegionCode final : private asmjit::ErrorHandler {
   const Thunks& thunks_;
   asmjit::CodeHolder holder_;
   x86::Assembler a_;
+  asmjit::Section* cold_ = nullptr;  // for what seldom runs
+  const std::byte* base_ = nullptr;  // where the code begins
+  std::size_t size_ = 0;
   const Homes homes_;
   Emitter emit_;
 
@@ -217,9 +225,12 @@ class RegionCode final : private asmjit::ErrorHandler {
   std::vector<u32> order_;                         // in which the blocks lie
   std::vector<u32> place_in_order_;                // by block
   std::vector<bool> loop_heads_;                   // by block
-  Label header_, load_homes_, call_step_, call_fill_, call_csr_, call_last_;
+  std::vector<bool> has_entrance_;                 // by block
+  Label enter_, leave_at_, leave_slot_, leave_by_cache_, call_step_, call_fill_, call_csr_, call_last_;
   std::vector<Entrance> entrances_;
-  std::unique_ptr<Counts> counts_ = std::make_unique<Counts>();
+  bool uses_cache_ = false;  // leave_by_cache_ is jumped to
+  std::unique_ptr<Header> header_ = std::make_unique<Header>();
+  std::unique_ptr<std::vector<u64>> runs_ = std::make_unique<std::vector<u64>>();
   std::vector<Slot> slots_;
   std::vector<Table> tables_;
   std::deque<Rounds> rounds_;

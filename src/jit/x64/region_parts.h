@@ -10,11 +10,9 @@
 // Parts of a region's code that are noted on the way and emitted at its end.
 namespace cloister::jit::x64 {
 
-// A way into the region, the way back out of it when it is of another epoch, and the pointer to that.
+// A way into the region.
 struct Entrance {
   asmjit::Label label;
-  asmjit::Label stale;
-  asmjit::Label pointer;
   u32 block_index;
 };
 
@@ -25,9 +23,9 @@ struct Table {
   std::vector<asmjit::Label> targets;
 };
 
-// A jump that may become direct: a pointer in the header that jmp goes through.
+// A jump that may become direct: a host jump of five bytes, at first to the stub.
 struct Slot {
-  asmjit::Label pointer;
+  asmjit::Label jump;
   asmjit::Label stub;
   u16 offset;  // of the target in the page
 };
