@@ -47,6 +47,14 @@ json balloon_of(const cell::control::Report& report) {
           {"written", bytes(report.balloon_written_pages)}, {"page_out_rate", bytes(report.page_out_rate)}};
 }
 
+json curve_of(const Member& member) {
+  json points = json::array();
+  for (const auto& point : member.worth.curve.points) {
+    points.push_back({{"size", bytes(point.size)}, {"misses", part(point.misses)}});
+  }
+  return {{"references_per_second", member.worth.references_per_second}, {"points", points}};
+}
+
 json memory_of(const Host& host, const Member& member) {
   const auto& account = host.governor().ledger().account(member.account);
   const auto& report = member.report;
@@ -69,6 +77,7 @@ json memory_of(const Host& host, const Member& member) {
           {"wanted", bytes(member.want)},
           {"taken", by_way(member)},
           {"activity", activity_of(member)},
+          {"curve", curve_of(member)},
           {"reason", policy::memory::reason_in_short(member.decision)},
           {"standing_still", member.still},
           {"silent", member.silent},

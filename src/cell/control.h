@@ -65,6 +65,14 @@ struct Done {
   u64 by_way[kWays] = {};  // pages
 };
 
+// How much a guest would miss with less memory than it was made with: `misses[i]` is the part, in millionths,
+// of all references that would miss with (i + 1) / kBuckets of it. Nothing is known when there are no
+// references.
+struct Curve {
+  u64 references = 0;  // to all of its memory, in 1,000 seconds
+  u32 misses[kBuckets] = {};
+};
+
 // Once a second, and at the end of each sampling period.
 struct Report {
   u64 sequence = 0;
@@ -84,8 +92,8 @@ struct Report {
   u32 touched = 0;       // of those
   u32 last_sampled = 0;  // of the period that ended last
   u32 last_touched = 0;
-  u64 swap_failed = 0;       // 1: the swap file takes no more
-  u64 curve[kBuckets] = {};  // misses by cache size, in sixteenths of the configured size; all 0: unknown
+  u64 swap_failed = 0;  // 1: the swap file takes no more
+  Curve curve;
 
   // The guest's cooperation. Applications, what they hold and the pressure are the guest's word.
   u64 balloon_pages = 0;          // in the state of that name
@@ -150,8 +158,8 @@ struct Welcome {
 };
 
 struct Settings {
-  u32 samples = 100;  // pages a sampling period
-  u32 pad = 0;
+  u32 samples = 100;         // pages a sampling period
+  u32 curve_samples = 0;     // pages watched for the miss-ratio curve; 0: there is none
   u64 period_nanos = 0;      // of run time
   u64 period_ceiling = 0;    // the same in wall time
   u64 swap_limit_pages = 0;  // the most that may lie in the swap file

@@ -19,6 +19,10 @@ constexpr Nanos kGuestPatience{1'000'000'000};
 // So much is reclaimed before the daemon hears of it: what waits for it need not wait for the whole.
 constexpr Pages kPiece{4096};
 constexpr Pages kRoom{1024};
+// References are counted once a look: often enough to tell what is used from what was, seldom enough to cost
+// a thousandth of a CPU.
+constexpr Nanos kLookAtCurve{2'000'000'000};
+constexpr Nanos kCurveAge{120'000'000'000};  // what is older than this counts half
 constexpr Nanos kRoomTime{1'000'000'000};
 
 u64 seed() {
@@ -133,6 +137,7 @@ void Housekeeper::run() {
     if (room && lease_.waiting()) (void)reclaim(kRoom, control::kEveryWay, os::monotonic_now() + kRoomTime);
     for (const auto& call : posted) call();
     sample(settings);
+    trace(settings.curve_samples);
   }
   if (asked_) (void)memory_.end_shrinking();
 }
@@ -230,6 +235,27 @@ void Housekeeper::sample(const control::Settings& settings) {
   const auto running = sampler_.so_far();
   MutexLock lock(mutex_);
   figures_.running = running;
+}
+
+void Housekeeper::trace(u32 samples) {
+  const Nanos now = os::monotonic_now();
+  if (samples == 0 && !curve_) return;
+  if (samples == 0 || !curve_ || curve_->samples() != samples) {
+    curve_.reset();
+    if (samples != 0) curve_.emplace(memory_, seed(), samples);
+    looked_ = {};
+    aged_ = now;
+  } else if (now - looked_ < kLookAtCurve) {
+    return;
+  }
+  if (curve_) curve_->look(looked_ == Nanos{} ? Nanos{} : now - looked_);
+  if (curve_ && now - aged_ >= kCurveAge) {
+    curve_->age();
+    aged_ = now;
+  }
+  looked_ = now;
+  MutexLock lock(mutex_);
+  figures_.curve = curve_ ? curve_->curve() : control::Curve{};
 }
 
 }  // namespace cloister::cell

@@ -9,6 +9,7 @@
 #include "base/os/thread.h"
 #include "base/result.h"
 #include "cell/control.h"
+#include "cell/curve_sampler.h"
 #include "cell/lease.h"
 #include "memory/guest_memory.h"
 #include "memory/reclaimer.h"
@@ -51,6 +52,7 @@ class Housekeeper {
     u64 periods = 0;
     memory::ActivitySampler::Count last;     // of the period that ended last
     memory::ActivitySampler::Count running;  // so far
+    control::Curve curve;
     bool swap_failed = false;
   };
   Figures figures() const;
@@ -75,12 +77,15 @@ class Housekeeper {
   void take(const control::Reclaim& order, Nanos deadline, control::Done& done);
   memory::ReclaimReport reclaim(Pages wanted, u32 ways, Nanos deadline);
   void sample(const control::Settings& settings);
+  void trace(u32 samples);
 
   memory::GuestMemory& memory_;
   Guest guest_;
-  std::optional<Asked> asked_;       // the thread's own
-  memory::Reclaimer reclaimer_;      // likewise
-  memory::ActivitySampler sampler_;  // likewise
+  std::optional<Asked> asked_;         // the thread's own
+  memory::Reclaimer reclaimer_;        // likewise
+  memory::ActivitySampler sampler_;    // likewise
+  std::optional<CurveSampler> curve_;  // likewise
+  Nanos looked_, aged_;                // at the curve's pages; when it was aged
   Lease& lease_;
   const std::function<void(const control::Done&)> done_;
   const std::function<Nanos()> run_time_;

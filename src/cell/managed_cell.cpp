@@ -211,6 +211,7 @@ void ManagedCell::report() {
   now.last_sampled = figures.last.sampled;
   now.last_touched = figures.last.touched;
   now.swap_failed = figures.swap_failed ? 1 : 0;
+  now.curve = figures.curve;
   link_->send(now);
   loop_->after(kReportEvery, [this] { report(); });
 }

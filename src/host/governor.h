@@ -15,6 +15,7 @@
 #include "policy/memory/admission.h"
 #include "policy/memory/client_tree.h"
 #include "policy/memory/states.h"
+#include "policy/memory/targets.h"
 
 namespace cloister::host {
 
@@ -95,6 +96,7 @@ class Governor {
   Pages held(const Member& member) const { return ledger_.account(member.account).held; }
 
   // governor_orders.cpp
+  policy::memory::Plan make_plan() const;
   void recompute(Nanos now);
   void update_state(Nanos now);
   void demand_what_is_needed(Nanos now);
@@ -111,6 +113,7 @@ class Governor {
   // governor_reports.cpp
   void on_report(Member& member, const cell::control::Report& report, Nanos now);
   void estimate(Member& member, const cell::control::Report& report, Nanos now);
+  void learn_worth(Member& member, const cell::control::Report& report);
   void measure(Member& member);
   void look_for_silence(Member& member, Nanos now);
 

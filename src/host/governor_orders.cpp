@@ -33,12 +33,20 @@ u32 ways_in(HostState state) {
 
 }  // namespace
 
-void Governor::recompute(Nanos now) {
+policy::memory::Plan Governor::make_plan() const {
   std::vector<policy::memory::Holding> holdings;
+  std::vector<policy::memory::Worth> worths;
   for (const auto& [cell, member] : members_) {
     holdings.push_back({member->client, units_of(held(*member)), member->estimator.activity()});
+    if (member->has_worth()) worths.push_back(member->worth);
   }
-  const auto plan = policy::memory::targets(tree_, units_of(divisible()), holdings);
+  const Units total = units_of(divisible());
+  if (settings_.targets == Targets::kActivity) return policy::memory::targets(tree_, total, holdings);
+  return policy::memory::targets_by_worth(tree_, total, holdings, worths);
+}
+
+void Governor::recompute(Nanos now) {
+  const auto plan = make_plan();
   for (const auto& [cell, member] : members_) {
     const auto* decision = plan.find(member->client);
     CHECK(decision != nullptr);

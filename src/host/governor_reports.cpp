@@ -11,6 +11,7 @@ namespace cloister::host {
 
 using cell::control::Report;
 using policy::memory::pages_of;
+using policy::memory::units_of;
 
 namespace {
 
@@ -19,6 +20,8 @@ constexpr Pages kSlack{2048};
 // Bound: a cell that takes so much for itself, and so much for each hart's translations, is no cell of ours.
 constexpr Pages kMostForItself{32'768};
 constexpr Pages kMostForAHart{32'768};
+// What `explain` says of more and of less.
+constexpr policy::memory::Units kStep{16 * kMiB >> kPageShift};
 // Summing up what a process maps takes the kernel a while.
 constexpr u64 kMeasureEvery = 8;
 
@@ -53,6 +56,7 @@ cell::control::Settings sampling_of(const Settings& settings) {
   sampling.samples = settings.activity.samples;
   sampling.period_nanos = settings.activity.period.raw;
   sampling.period_ceiling = settings.activity.longest_period.raw;
+  sampling.curve_samples = settings.curve_samples;
   return sampling;
 }
 
@@ -67,6 +71,7 @@ void Governor::on_report(Member& member, const Report& report, Nanos now) {
     return lie(member, "its report counts more pages than it has");
   }
   estimate(member, report, now);
+  learn_worth(member, report);
   if (report.swap_failed != 0 && member.report.swap_failed == 0) {
     events_.say(LogLevel::kError, member.cell.name(), "swap",
                 "its swap file takes no more pages; they stay in memory");
@@ -85,6 +90,19 @@ void Governor::estimate(Member& member, const Report& report, Nanos now) {
     stale_ = true;
   }
   estimator.note(scaled(report.touched, report.sampled, samples));
+}
+
+// What is no curve is cut to one: it falls with size, and nothing misses more than all.
+void Governor::learn_worth(Member& member, const Report& report) {
+  using policy::memory::Fraction;
+  member.worth = {member.client, {{{{}, Fraction::whole()}}, report.curve.references}, 0};
+  member.worth.references_per_second = report.curve.references / 1000;
+  const u64 size = member.cell.order().size().raw;
+  Fraction last = Fraction::whole();
+  for (std::size_t i = 0; i < cell::control::kBuckets; ++i) {
+    last = std::min(last, Fraction{report.curve.misses[i]});
+    member.worth.curve.points.push_back({{size * (i + 1) / cell::control::kBuckets}, last});
+  }
 }
 
 // The cell's own memory is counted and never reclaimed: all that the kernel counts for the process, but for
@@ -128,6 +146,10 @@ std::string Governor::explain(const Cell& cell) const {
       format_fraction(estimator.estimate()), format_fraction(estimator.slow()),
       format_fraction(estimator.fast()), format_fraction(estimator.running()),
       format_fraction(estimator.error()));
+  if (member->has_worth()) {
+    text += policy::memory::explain(member->worth.curve, units_of(held(*member)), kStep);
+    if (!text.ends_with('\n')) text += '\n';
+  }
   text += fmt::format("Its cell takes {} beside the guest's memory.\n",
                       format_size(bytes_of(ledger_.account(member->account).overhead)));
   if (member->order && !member->order->keep) {

@@ -145,6 +145,35 @@ TEST(Host, IdleMemoryMovesToWhoUsesIt) {
   town.host->check_invariants();
 }
 
+// A guest that needs `sixteenths` of its memory and misses nothing with them.
+cell::control::Curve curve_of(u32 sixteenths) {
+  cell::control::Curve curve;
+  curve.references = 10'000'000;
+  for (u32 i = 0; i < cell::control::kBuckets; ++i) curve.misses[i] = i + 1 < sixteenths ? 1'000'000 : 0;
+  return curve;
+}
+
+// Both touch all of their memory, one of them to no avail: what it reads it does not read again soon.
+TEST(Host, ByWorthMemoryMovesToWhereItSavesMisses) {
+  Town town(kPool);
+  ASSERT_EQ(refusal(town.host->change_settings({{"targets", "worth"}})), "accepted");
+  start_with(town, "streams", 131'072);
+  start_with(town, "loops", 90'000);
+  for (int i = 0; i < 8; ++i) {
+    town.cell("streams").report(98, curve_of(2));
+    town.cell("loops").report(98, curve_of(16));
+    town.run_for(std::chrono::milliseconds(2));
+  }
+  ASSERT_TRUE(town.run_until([&] {
+    town.cell("loops").want(2000);
+    return town.held("loops") > Pages{130'000};
+  }));
+  EXPECT_LT(town.held("streams"), Pages{131'072});
+  const Cell& loops = **town.host->machine("loops");
+  EXPECT_THAT(town.host->governor().explain(loops), HasSubstr("miss"));
+  town.host->check_invariants();
+}
+
 TEST(Host, AReservedMinimumIsNeverTaken) {
   Town town(kPool);
   start_with(town, "reserved", 100'000, {{"min", "390MiB"}});
@@ -227,6 +256,8 @@ TEST(Host, ThePoolIsNotMadeSmallerThanTheMinimums) {
   EXPECT_THAT(refusal(town.host->change_settings({{"pool", "900TiB"}})),
               HasSubstr("larger than the machine's memory"));
   EXPECT_THAT(refusal(town.host->change_settings({{"idle-tax", "1"}})), HasSubstr("'1'"));
+  EXPECT_THAT(refusal(town.host->change_settings({{"targets", "luck"}})), HasSubstr("'luck'"));
+  EXPECT_THAT(refusal(town.host->change_settings({{"curve-samples", "-1"}})), HasSubstr("'-1'"));
   EXPECT_EQ(refusal(town.host->change_settings({{"pool", "700MiB"}, {"idle-tax", "50%"}})), "accepted");
   EXPECT_EQ(bytes_of(town.host->governor().ledger().pool()), Bytes{700 * kMiB});
   town.restart();

@@ -26,6 +26,8 @@ struct Member {
   Member(Cell& cell_, Ledger::AccountId account_, HeldFile file)
       : cell(cell_), account(account_), held_file(std::move(file)) {}
 
+  bool has_worth() const { return worth.curve.references > 0; }
+
   Cell& cell;
   const Ledger::AccountId account;
   HeldFile held_file;
@@ -33,6 +35,7 @@ struct Member {
   policy::memory::ActivityEstimator estimator;
   policy::memory::Decision decision;  // the last one about it
   cell::control::Report report;       // the last one from it
+  policy::memory::Worth worth;        // what that said of its misses
   u64 reports = 0;
   Pages inherited;                      // shared with others under an earlier daemon
   Pages want;                           // asked for and not given yet

@@ -80,6 +80,24 @@ Result<void> set_samples(Settings& settings, std::string_view text) {
 }
 std::string get_samples(const Settings& settings) { return fmt::format("{}", settings.activity.samples); }
 
+Result<void> set_targets(Settings& settings, std::string_view text) {
+  if (text != "activity" && text != "worth") {
+    return error("targets '{}' are not known; choose activity or worth", text);
+  }
+  settings.targets = text == "worth" ? Targets::kWorth : Targets::kActivity;
+  return {};
+}
+std::string get_targets(const Settings& settings) {
+  return settings.targets == Targets::kWorth ? "worth" : "activity";
+}
+
+// Bound: each page that is watched may cost a shootdown's part every two seconds.
+Result<void> set_curve_samples(Settings& settings, std::string_view text) {
+  settings.curve_samples = static_cast<u32>(TRY(parse_number("curve-samples", text, 0, 16'384)));
+  return {};
+}
+std::string get_curve_samples(const Settings& settings) { return fmt::format("{}", settings.curve_samples); }
+
 // Bounds of the period: shorter ones cost the guests, longer ones say nothing in time.
 template <Nanos policy::memory::ActivitySettings::*member>
 Result<void> set_period(Settings& settings, std::string_view text) {
@@ -141,6 +159,10 @@ constexpr SettingOption kOptions[] = {
      set_period<&Activity::period>, get_period<&Activity::period>},
     {"longest-period", "TIME", "the same in wall time; default 60s", true,
      set_period<&Activity::longest_period>, get_period<&Activity::longest_period>},
+    {"targets", "activity|worth", "whether memory goes by what is used, or by the misses that it would save",
+     true, set_targets, get_targets},
+    {"curve-samples", "N", "pages of a guest watched for its miss-ratio curve; 0 for none; default 256", true,
+     set_curve_samples, get_curve_samples},
     {"cell-overhead", "SIZE", "what a cell is taken to need beside its guest before it was measured", true,
      set_size<&Settings::cell_overhead>, get_size<&Settings::cell_overhead>},
     {"silent-after", "TIME", "a cell that says nothing for so long is reported; default 5s", true, set_silent,

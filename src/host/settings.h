@@ -15,6 +15,10 @@
 // and a field of /api/v1/host at once, with the same name, the same text as value and the same checks.
 namespace cloister::host {
 
+// What a guest is thought to need: what it was seen to use, or what its miss-ratio curve says that it would
+// miss.
+enum class Targets : u8 { kActivity, kWorth };
+
 struct Settings {
   std::string state_folder;    // what must outlive the host's restart
   std::string runtime_folder;  // sockets, and what is true only as long as cells run
@@ -24,6 +28,8 @@ struct Settings {
   policy::memory::Tax tax;
   policy::memory::ThresholdKind thresholds = policy::memory::ThresholdKind::kSliding;
   policy::memory::ActivitySettings activity;
+  Targets targets = Targets::kActivity;
+  u32 curve_samples = 256;         // pages of each guest watched for its miss-ratio curve; 0: none is made
   Bytes cell_overhead{32 * kMiB};  // what a cell is taken to need for itself until it was measured
   Nanos silent_after{5'000'000'000};
   u32 scan_share = 2;     // per cent of one host CPU that looking for equal pages may take; 0: none

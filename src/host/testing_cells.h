@@ -65,13 +65,14 @@ class FakeCell {
     say(cell::control::Back{0, pages});
   }
   // Its guest touched `touched` of 100 pages, in a period that ends now.
-  void report(u32 touched) {
+  void report(u32 touched, const cell::control::Curve& curve = {}) {
     cell::control::Report report;
     report.sequence = ++reports_;
     report.period = reports_;
     report.used_pages = manner_ == Manner::kLying ? ~u64{0} / 2 : held_;
     report.last_sampled = report.sampled = 100;
     report.last_touched = report.touched = touched;
+    report.curve = curve;
     say(report);
   }
 
