@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A daemon of its own for a test: its API, its command line, and the consoles of its machines."""
+"""A daemon of its own for a test, a benchmark or the demo: its API, its command line, and its machines' consoles."""
 import http.client
 import json
 import os
@@ -9,13 +9,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "bench"))
-import harness  # noqa: E402
+import harness
 
 BIN = harness.BUILD / "bin"
 GUEST_FRAMES = re.compile(r"memfd:(guest-memory|packed-pages|cloister-vault)")
@@ -36,70 +33,46 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-class Console:
-    """One connection to a machine's console, read line by line."""
+class Console(harness.Console):
+    """One connection to a machine's console."""
 
     def __init__(self, path):
-        self.text = ""
-        self._changed = threading.Condition()
+        super().__init__()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.connect(path)
-        threading.Thread(target=self._read, daemon=True).start()
+        self.listen(self.socket.fileno(), time.monotonic())
 
-    def _read(self):
-        while True:
-            try:
-                data = self.socket.recv(65536)
-            except OSError:
-                data = b""
-            if not data:
-                return
-            with self._changed:
-                self.text += data.decode(errors="replace").replace("\r", "")
-                self._changed.notify_all()
+    def write(self, data):
+        self.socket.sendall(data)
 
-    def expect(self, pattern, timeout=120, after=0):
-        expression = re.compile(pattern, re.MULTILINE)
-        limit = time.monotonic() + timeout
-        with self._changed:
-            while True:
-                match = expression.search(self.text, after)
-                if match:
-                    return match
-                left = limit - time.monotonic()
-                if left <= 0:
-                    raise harness.GuestFailed(f"waited {timeout} s for {pattern!r}; the console ends:\n{self.text[-3000:]}")
-                self._changed.wait(min(left, 0.5))
-
-    def send(self, text):
-        self.socket.sendall(text.encode())
-
-    def shell(self, command, timeout=60):
-        start = len(self.text)
-        self.send(f"{command}; echo mark''er $?\n")
-        match = self.expect(r"^marker (\d+)$", timeout, start)
-        return self.text[start:match.start()], int(match.group(1))
+    def is_over(self):
+        return not self.is_listening()
 
     def close(self):
         self.socket.close()
 
 
 class Daemon:
-    """cloisterd on folders of its own. restart() is a SIGKILL and a new one; end() takes the machines along."""
+    """cloisterd on folders of its own, that of its sockets with a short name. restart() is a SIGKILL and a new one; end()
+    takes the machines along."""
 
     def __init__(self, pool="1GiB", **settings):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cl-", dir="/tmp"))
         # Cells may run as another user: they must be able to pass.
         self.folder.chmod(0o755)
+        settings = {key.replace("_", "-"): value for key, value in settings.items()}
         self.settings = {"pool": pool, "state-folder": self.folder / "s", "runtime-folder": self.folder / "r", **settings}
         self.socket = str(self.folder / "r/api")
         self.log = open(self.folder / "daemon.log", "ab")
         self.process = None
         self.start()
 
+    def command(self, flags):
+        return [BIN / "cloisterd", *flags]
+
     def start(self):
-        flags = [f"--{key.replace('_', '-')}={value}" for key, value in self.settings.items()]
-        self.process = subprocess.Popen([BIN / "cloisterd", *flags], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        flags = [f"--{key}={value}" for key, value in self.settings.items()]
+        self.process = subprocess.Popen(self.command(flags), stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
         limit = time.monotonic() + 30
         while True:
             try:
@@ -153,6 +126,12 @@ class Daemon:
         body = {"kernel": str(image / "Image"), "append": f"console=ttyS0 quiet {append}", **options}
         body.setdefault("initrd", str(image / "initrd"))
         return self.call("PUT", f"machines/{name}", body)
+
+    def set(self, **settings):
+        self.call("PATCH", "host", {key.replace("_", "-"): str(value) for key, value in settings.items()})
+
+    def machines(self):
+        return {machine["name"]: machine for machine in self.get("machines")}
 
     def state(self, name, state):
         return self.call("PUT", f"machines/{name}/state", {"state": state})

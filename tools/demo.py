@@ -6,21 +6,15 @@ Three machines fill their memory and then idle, one serves Redis, one compiles. 
 memory shared by shares alone (idle tax 0), by worth (idle tax 75 %), and with memory for all. At the end each machine
 checks the sums of what it had written, so that nothing was lost on the way.
 """
-import contextlib
-import http.client
-import json
-import os
 import pathlib
 import re
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
+import daemon  # noqa: E402
 import harness  # noqa: E402
 
 MIB = 1 << 20
@@ -55,68 +49,15 @@ COMPILE = ("mkdir -p /dev/shm/c; while :; do gcc -O2 -o /dev/shm/c/a /run/a.c &&
            ">/dev/null 2>&1 & true")
 
 
-class Daemon:
-    """cloisterd with folders of its own, and its API."""
+class Machine(daemon.Console):
+    """One Debian machine of the daemon's, with a shell as its first program."""
 
-    def __init__(self, folder):
-        self.socket = str(folder / "api")
-        self.log = open(folder / "daemon.log", "w+")
-        self.process = subprocess.Popen(
-            [harness.BUILD / "bin/cloisterd", f"--socket={self.socket}", f"--pool={POOL_MIB}MiB", "--swap=8GiB", "--idle-tax=0",
-             "--period=3s", "--longest-period=6s", "--cell-user=root",
-             f"--state-folder={folder / 'state'}", f"--runtime-folder={folder / 'run'}"],
-            stdout=self.log, stderr=self.log)
-        for _ in range(300):
-            if os.path.exists(self.socket) or self.process.poll() is not None:
-                return
-            time.sleep(0.1)
-
-    def ask(self, method, path, body=None):
-        connection = http.client.HTTPConnection("cloister")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(60)
-        connection.sock.connect(self.socket)
-        with contextlib.closing(connection):
-            connection.request(method, "/api/v1" + path, json.dumps(body) if body is not None else None)
-            answer = connection.getresponse()
-            text = answer.read().decode()
-        if answer.status >= 300:
-            raise harness.GuestFailed(f"{method} {path}: {answer.status} {text}")
-        return text
-
-    def machines(self):
-        return {machine["name"]: machine for machine in json.loads(self.ask("GET", "/machines"))}
-
-    def set(self, **settings):
-        self.ask("PATCH", "/host", {key.replace("_", "-"): str(value) for key, value in settings.items()})
-
-    def end(self):
-        with contextlib.suppress(Exception):
-            for name in self.machines():
-                self.ask("PUT", f"/machines/{name}/state", {"state": "killed"})
-        self.process.terminate()
-        self.process.wait(30)
-
-
-class Machine(harness.Console):
-    """One machine of the daemon's, whose console is a socket."""
-
-    def __init__(self, daemon, name, disk, folder):
-        super().__init__()
+    def __init__(self, host, name, disk, folder):
         self.name = name
-        started = time.monotonic()
-        daemon.ask("PUT", f"/machines/{urllib.parse.quote(name)}", {
+        host.call("PUT", f"machines/{name}", {
             "memory": f"{MEMORY_MIB}MiB", "cpus": "1", "kernel": disk + ".kernel", "initrd": disk + ".initrd",
             "disk": f"{disk},overlay={folder / name}", "append": "console=ttyS0 quiet root=/dev/vda init=/bin/sh"})
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(daemon.machines()[name]["console"])
-        self.listen(self.socket.fileno(), started)
-
-    def write(self, data):
-        self.socket.sendall(data)
-
-    def is_over(self):
-        return not self.is_listening()
+        super().__init__(host.get(f"machines/{name}")["console"])
 
     def log_in(self):
         self.expect(r"[#$] ", 300)
@@ -152,15 +93,15 @@ def all_at_once(work, machines):
 class Show:
     """A line a second: what each machine has and the part of it that it uses."""
 
-    def __init__(self, daemon):
-        self.daemon, self.start = daemon, time.monotonic()
+    def __init__(self, host):
+        self.host, self.start = host, time.monotonic()
 
     def heading(self, text):
         print(f"\n{text}\n  {'':>5} {'pool':>6} " + "".join(f"{name:>16}" for name in IDLE + BUSY)
               + "\n  " + f"{'s':>5} {'state':>6} " + "".join(f"{'MiB, in use':>16}" for _ in IDLE + BUSY), flush=True)
 
     def line(self):
-        machines, host = self.daemon.machines(), json.loads(self.daemon.ask("GET", "/host"))
+        machines, host = self.host.machines(), self.host.get("host")
         cells = []
         for name in IDLE + BUSY:
             memory = machines[name]["memory"]
@@ -196,9 +137,9 @@ def measure(machines, show):
     return {"redis": (after[0] - before[0]) / seconds, "compiler": (after[1] - before[1]) / seconds}
 
 
-def phase(title, settings, daemon, machines, show):
+def phase(title, settings, machines, show):
     show.heading(title)
-    daemon.set(**settings)
+    show.host.set(**settings)
     show.settle()
     figures = measure(machines, show)
     print(f"  Redis {figures['redis']:.0f} requests/s, compiler {figures['compiler']:.2f} programs/s", flush=True)
@@ -217,14 +158,14 @@ def report(machines, plain, worth, whole):
               + f"   worth/shares {worth[name] / max(plain[name], 1e-9):.2f}, worth/all {worth[name] / max(whole[name], 1e-9):.2f}")
 
 
-def work(daemon, folder, disk):
+def work(host, folder, disk):
     print(f"{len(IDLE + BUSY)} Debian machines of {MEMORY_MIB} MiB ({len(IDLE + BUSY) * MEMORY_MIB} MiB) in a pool of {POOL_MIB} MiB",
           flush=True)
     machines = {}
     for name in IDLE + BUSY:
-        machines[name] = Machine(daemon, name, disk, folder)
+        machines[name] = Machine(host, name, disk, folder)
     all_at_once(Machine.log_in, machines.values())
-    show = Show(daemon)
+    show = Show(host)
     show.heading(f"booted; {', '.join(IDLE)} write {FILL_MIB} MiB each, then idle")
     all_at_once(lambda machine: machine.must(FILL, 300), [machines[name] for name in IDLE])
     show.line()
@@ -232,15 +173,15 @@ def work(daemon, folder, disk):
     machines["compiler"].must(COMPILE, 60)
     machines["redis"].must(SERVE, 300)
     machines["redis"].must(LOAD, 60)
-    plain = phase("by shares alone: idle tax 0", {"idle_tax": "0"}, daemon, machines, show)
-    worth = phase("by worth: idle tax 75 %", {"idle_tax": "0.75"}, daemon, machines, show)
-    whole = phase("memory for all", {"pool": f"{ALL_MIB}MiB"}, daemon, machines, show)
-    state = daemon.machines()
+    plain = phase("by shares alone: idle tax 0", {"idle_tax": "0"}, machines, show)
+    worth = phase("by worth: idle tax 75 %", {"idle_tax": "0.75"}, machines, show)
+    whole = phase("memory for all", {"pool": f"{ALL_MIB}MiB"}, machines, show)
+    state = host.machines()
     report(state, plain, worth, whole)
     all_at_once(lambda machine: machine.must(VERIFY, 300), [machines[name] for name in IDLE])
     keys = machines["redis"].must("redis-cli dbsize", 60).split()[-1]
     print(f"nothing was lost: the sums of {len(IDLE)} machines hold, Redis has its {keys} keys")
-    print("\n" + daemon.ask("GET", f"/machines/{IDLE[0]}/explain"))
+    print("\n" + host.get(f"machines/{IDLE[0]}/explain"))
     if int(keys) != REDIS_KEYS:
         raise harness.GuestFailed(f"Redis has {keys} keys of {REDIS_KEYS}")
     if worth["redis"] < plain["redis"]:
@@ -251,15 +192,15 @@ def main():
     disk = sys.argv[1]
     with tempfile.TemporaryDirectory(dir=harness.CACHE) as name:
         folder = pathlib.Path(name)
-        daemon = Daemon(folder)
+        host = daemon.Daemon(f"{POOL_MIB}MiB", swap="8GiB", swap_folder=folder, idle_tax=0, period="3s", longest_period="6s",
+                             cell_user="root")
         try:
-            work(daemon, folder, disk)
+            work(host, folder, disk)
         except Exception:
-            daemon.log.seek(0)
-            print("the daemon said:\n" + daemon.log.read()[-2000:], file=sys.stderr)
+            print("the daemon said:\n" + host.said()[-2000:], file=sys.stderr)
             raise
         finally:
-            daemon.end()
+            host.end()
     print("everything works")
 
 

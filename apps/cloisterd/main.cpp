@@ -2,7 +2,9 @@
 // The daemon: reads its configuration, takes over the cells that run, serves the API until it is told to end.
 // The cells live on.
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "api/routes.h"
 #include "base/os/file.h"
@@ -54,12 +56,20 @@ void keep_supervisor_content(os::EventLoop& loop) {
   loop.after(std::chrono::nanoseconds(interval.raw / 2), [&loop] { keep_supervisor_content(loop); });
 }
 
-// The socket that the supervisor made, or one of our own.
+// The socket that the supervisor made, or one of our own. A daemon that was killed while it started a cell
+// has left its socket to the child, until that runs its program: so who listens there may be gone in a
+// moment.
 Result<os::Fd> listen(const std::string& path) {
   if (auto passed = os::passed_listener()) return std::move(*passed);
-  auto listener = TRY(os::UnixListener::listen(path));
-  listener.leave_to_another();
-  return listener.fd().duplicate();
+  for (int tries = 50;; --tries) {
+    auto listener = os::UnixListener::listen(path);
+    if (!listener.ok() && tries == 0) return listener.failure();
+    if (listener.ok()) {
+      listener->leave_to_another();
+      return listener->fd().duplicate();
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 Result<void> serve(const Flags& flags) {

@@ -11,9 +11,8 @@ import signal
 import time
 import unittest
 
-import daemon
-import harness
 import support
+from support import daemon, harness
 
 MIB = 1 << 20
 
@@ -56,7 +55,7 @@ class Life(HostCase):
         self.assertEqual(self.host.get("machines/one")["state"], "paused")
         shell.send("echo still''here\n")
         time.sleep(1)
-        self.assertNotIn("stillhere", shell.text)
+        self.assertNotIn("stillhere", shell.console)
         self.host.state("one", "resumed")
         shell.expect("^stillhere$", 60)
         self.host.state("one", "stopped")

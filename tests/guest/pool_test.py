@@ -5,9 +5,8 @@ import threading
 import time
 import unittest
 
-import daemon
-import harness
 import support
+from support import daemon, harness
 
 MIB = 1 << 20
 

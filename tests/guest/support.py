@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "bench"))
+import daemon  # noqa: E402, F401
 import harness  # noqa: E402
 
 ENGINE = os.environ.get("CLOISTER_ENGINE", "cloister")
