@@ -182,6 +182,7 @@ def initrd_with(base, files, folder):
     out = tempfile.NamedTemporaryFile(dir=folder, suffix=".initrd", delete=False)
     with out:
         out.write(pathlib.Path(base).read_bytes() + archive.bytes())
+    os.chmod(out.name, 0o644)  # the daemon's cells may run as another user
     return out.name
 
 

@@ -4,7 +4,8 @@
 
 Most rows are one benchmark of one of this folder's programs, in CPU time of its own, the median of several runs:
 other work on the machine weighs little. What it costs to take a guest's memory and to give it back is
-measured by a program that knows how to (reclaim_bench.cpp); its peer is the host's own disk.
+measured by a program that knows how to (reclaim_bench.cpp); its peer is the host's own disk. What sharing does to
+whole machines is in guests.py.
 """
 import argparse
 import json
@@ -14,6 +15,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import guests  # noqa: E402
 import harness  # noqa: E402
 
 # figure: program, benchmark, unit
@@ -57,11 +59,13 @@ def main():
     parser.add_argument("--rows", default="", help="names with commas between; default: all")
     parser.add_argument("--repeat", type=int, default=5, help="medians of so many runs")
     arguments = parser.parse_args()
-    wanted = [row for row in arguments.rows.split(",") if row] or [*ROWS, *RECLAIM]
-    unknown = [row for row in wanted if row not in ROWS and row not in RECLAIM]
+    known = [*ROWS, *RECLAIM, *guests.ROWS]
+    wanted = [row for row in arguments.rows.split(",") if row] or known
+    unknown = [row for row in wanted if row not in known]
     if unknown:
-        parser.error(f"there is no row {unknown[0]}: there are {', '.join([*ROWS, *RECLAIM])}")
-    reclaim, wanted = [row for row in wanted if row in RECLAIM], [row for row in wanted if row in ROWS]
+        parser.error(f"there is no row {unknown[0]}: there are {', '.join(known)}")
+    reclaim, whole = [row for row in wanted if row in RECLAIM], [row for row in wanted if row in guests.ROWS]
+    wanted = [row for row in wanted if row in ROWS]
     programs = sorted({ROWS[row][0] for row in wanted})
     if programs:
         subprocess.run(["ninja", "-C", harness.BUILD] + programs, check=True, stdout=subprocess.DEVNULL)
@@ -74,6 +78,7 @@ def main():
         figures.append(harness.figure(row, found[program][benchmark] / SECONDS[unit], unit, None, goals))
     if reclaim:
         figures += measure_reclaim(reclaim, goals)
+    figures += [harness.figure(row, value, guests.ROWS[row][1], None, goals) for row, value in guests.measure(whole).items()]
     lines = [[one["name"], f"{one['value']:.3g}", one["unit"], one["goal"] or "", f"{one['peer']:.3g}" if one["peer"] else ""] for one in figures]
     print(harness.table(["row", "ours", "", "goal", "peer"], lines))
     return harness.report(figures, arguments.json)

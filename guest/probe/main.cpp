@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cloister-probe blocks DEVICE SEED MIB | flush FILE | vsock-echo PORT | vsock-ask PORT LINE |
+// cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT | vsock-ask PORT LINE
+// |
 //                balloon-refusals | balloon-hold MIB | touch MIB | condition
 #include <cstdio>
 #include <cstdlib>
@@ -13,15 +14,16 @@ int main(int argc, char** argv) {
   const auto value = [&](int i) { return std::strtoull(argv[i], nullptr, 0); };
   if (verb == "blocks" && argc == 5) return verify_blocks(argv[2], value(3), value(4));
   if (verb == "flush" && argc == 3) return keep_flushing(argv[2]);
+  if (verb == "pages" && argc == 4) return work_on_pages(value(2), value(3));
   if (verb == "vsock-echo" && argc == 3) return vsock_echo(static_cast<unsigned>(value(2)));
   if (verb == "vsock-ask" && argc == 4) return vsock_ask(static_cast<unsigned>(value(2)), argv[3]);
   if (verb == "balloon-refusals" && argc == 2) return balloon_refusals();
   if (verb == "balloon-hold" && argc == 3) return balloon_hold(value(2));
   if (verb == "touch" && argc == 3) return touch(value(2));
   if (verb == "condition" && argc == 2) return show_condition();
-  std::fprintf(
-      stderr,
-      "usage: cloister-probe blocks DEVICE SEED MIB | flush FILE | vsock-echo PORT | vsock-ask PORT LINE |\n"
-      "                      balloon-refusals | balloon-hold MIB | touch MIB | condition\n");
+  std::fprintf(stderr,
+               "usage: cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT "
+               "| vsock-ask PORT LINE |\n"
+               "                      balloon-refusals | balloon-hold MIB | touch MIB | condition\n");
   return 2;
 }

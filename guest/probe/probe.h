@@ -14,6 +14,11 @@ int verify_blocks(const char* device, std::uint64_t seed, std::uint64_t mib);
 // Appends numbered records to a file for ever; says `flushed N` once record N is on the disk.
 int keep_flushing(const char* file);
 
+// Fills `mib` MiB of its own memory with what cannot be packed, then visits pages at random: checks each,
+// writes some anew. Says each second how many a second. At SIGTERM checks all of them, and says whether they
+// hold.
+int work_on_pages(std::uint64_t seed, std::uint64_t mib);
+
 // Accepts one vsock connection on a port and sends back what comes until its end.
 int vsock_echo(unsigned port);
 

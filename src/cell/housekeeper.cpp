@@ -12,7 +12,14 @@ namespace {
 
 using control::Way;
 
-constexpr auto kLook = std::chrono::milliseconds(200);  // how often the sampling period is looked at
+// How often the sampling period is looked at: a waking costs more than what it does, and fifty cells sample
+// on one host.
+std::chrono::nanoseconds look_every(const control::Settings& settings) {
+  constexpr u64 kSeldom = 1'000'000'000, kOften = 50'000'000;
+  const u64 quarter = settings.period_nanos / 4;
+  return std::chrono::nanoseconds(quarter == 0 ? kSeldom : std::clamp(quarter, kOften, kSeldom));
+}
+
 constexpr auto kLookAtGuest = std::chrono::milliseconds(10);
 // A guest that gives nothing for so long, or nothing more, is not waited for.
 constexpr Nanos kGuestPatience{1'000'000'000};
@@ -21,7 +28,7 @@ constexpr Pages kPiece{4096};
 constexpr Pages kRoom{1024};
 // References are counted once a look: often enough to tell what is used from what was, seldom enough to cost
 // a thousandth of a CPU.
-constexpr Nanos kLookAtCurve{2'000'000'000};
+constexpr Nanos kLookAtCurve{5'000'000'000};
 constexpr Nanos kCurveAge{120'000'000'000};  // what is older than this counts half
 constexpr Nanos kRoomTime{1'000'000'000};
 
@@ -125,7 +132,7 @@ void Housekeeper::run() {
     {
       MutexLock lock(mutex_);
       if (!end_ && !order_ && !make_room_ && posted_.empty())
-        wake_.wait_for(mutex_, asked_ ? kLookAtGuest : kLook);
+        wake_.wait_for(mutex_, asked_ ? kLookAtGuest : look_every(settings_));
       if (end_) break;
       order = std::exchange(order_, std::nullopt);
       room = std::exchange(make_room_, false);

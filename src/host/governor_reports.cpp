@@ -22,8 +22,9 @@ constexpr Pages kMostForItself{32'768};
 constexpr Pages kMostForAHart{32'768};
 // What `explain` says of more and of less.
 constexpr policy::memory::Units kStep{16 * kMiB >> kPageShift};
-// Summing up what a process maps takes the kernel a while.
-constexpr u64 kMeasureEvery = 8;
+constexpr u64 kMeasureEvery = 8;  // reports
+// What is mapped by several takes the kernel long to sum up: up to a tenth of a second a gigabyte.
+constexpr u64 kMeasureSharedEvery = 64;
 
 Pages pages_up(Bytes bytes) { return {(bytes.raw + kPageSize - 1) >> kPageShift}; }
 
@@ -78,7 +79,8 @@ void Governor::on_report(Member& member, const Report& report, Nanos now) {
   }
   member.report = report;
   member.silent = false;
-  if (member.reports++ % kMeasureEvery == 0) measure(member);
+  const u64 every = report.shared_pages == 0 ? kMeasureEvery : kMeasureSharedEvery;
+  if (member.reports++ % every == 0) measure(member);
 }
 
 void Governor::estimate(Member& member, const Report& report, Nanos now) {
@@ -109,7 +111,9 @@ void Governor::learn_worth(Member& member, const Report& report) {
 // the guest's frames, which are in the books as held. A cell that takes more frames than it was given has
 // them counted here, so that what is free is really free whatever a cell does.
 void Governor::measure(Member& member) {
-  const auto memory = member.cell.process()->memory();
+  using os::CountShared;
+  const auto memory = member.cell.process()->memory(member.report.shared_pages == 0 ? CountShared::kWhole
+                                                                                    : CountShared::kInParts);
   if (!memory) return;
   const Pages mapped = pages_up(memory->shared);
   const Pages guests =

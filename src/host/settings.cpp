@@ -91,7 +91,7 @@ std::string get_targets(const Settings& settings) {
   return settings.targets == Targets::kWorth ? "worth" : "activity";
 }
 
-// Bound: each page that is watched may cost a shootdown's part every two seconds.
+// Bound: each page that is watched may cost a shootdown's part every five seconds.
 Result<void> set_curve_samples(Settings& settings, std::string_view text) {
   settings.curve_samples = static_cast<u32>(TRY(parse_number("curve-samples", text, 0, 16'384)));
   return {};

@@ -23,8 +23,8 @@ class RealProcess final : public CellProcess {
   const os::Fd& fd() const override { return process_.fd(); }
   void kill() override { process_.kill(); }
   os::ProcessEnd end() override { return process_.end(); }
-  std::optional<os::ProcessMemory> memory() const override {
-    return os::memory_of_process(process_.id().number);
+  std::optional<os::ProcessMemory> memory(os::CountShared count) const override {
+    return os::memory_of_process(process_.id().number, count);
   }
 
  private:

@@ -9,6 +9,7 @@ import time
 import agent_host
 import balloon_test
 import support
+from support import daemon
 
 MIB = 1 << 20
 WHOLE = balloon_test.WHOLE

@@ -10,9 +10,8 @@ import tempfile
 import time
 import unittest
 
-import daemon
-import harness
 import support
+from support import daemon, harness
 
 MIB = 1 << 20
 PAGE = 4096

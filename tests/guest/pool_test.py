@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Real guests in a pool that is smaller than all of them: what moves, what never happens, and that nothing is lost."""
-import threading
 import time
 import unittest
 
@@ -9,33 +8,6 @@ import support
 from support import daemon, harness
 
 MIB = 1 << 20
-
-
-class Watch:
-    """Looks at what the host's kernel counts, ten times a second."""
-
-    def __init__(self, host):
-        self.host = host
-        self.most = 0
-        self.unbalanced = []
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self):
-        while not self._end.wait(0.1):
-            pids = [machine["process"] for machine in self.host.get("machines") if "process" in machine]
-            try:
-                self.most = max(self.most, sum(daemon.guest_memory(pid)[0] for pid in pids))
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            memory = self.host.get("host")["memory"]
-            if memory["free"] + memory["held"] + memory["overhead"] != memory["pool"] + memory["debt"]:
-                self.unbalanced.append(memory)
-
-    def end(self):
-        self._end.set()
-        self._thread.join()
 
 
 class PoolCase(unittest.TestCase):
@@ -68,7 +40,7 @@ class Pool(PoolCase):
         names = ["a", "b", "c"]
         for name in names:
             self.host.launch(name, self.image, memory="192MiB", min="32MiB")
-        watch = Watch(self.host)
+        watch = support.Watch(self.host)
         try:
             shells = {name: self.host.shell_of(name) for name in names}
             sums = {name: self.fill(shells[name], 64) for name in names}

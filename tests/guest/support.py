@@ -6,15 +6,43 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "bench"))
-import daemon  # noqa: E402, F401
+import daemon  # noqa: E402
 import harness  # noqa: E402
 
 ENGINE = os.environ.get("CLOISTER_ENGINE", "cloister")
 BOOT = 120  # seconds a boot may take on a busy machine
 TROUBLE = re.compile(r"BUG|WARNING:|\b[Ss]tall|lockup|Oops|Call Trace|blocked for more than|Unable to handle|segfault")
+
+
+class Watch:
+    """Looks at what the host's kernel counts, ten times a second."""
+
+    def __init__(self, host):
+        self.host = host
+        self.most = 0
+        self.unbalanced = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        while not self._end.wait(0.1):
+            pids = [machine["process"] for machine in self.host.get("machines") if "process" in machine]
+            try:
+                self.most = max(self.most, sum(daemon.guest_memory(pid)[0] for pid in pids))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            memory = self.host.get("host")["memory"]
+            if memory["free"] + memory["held"] + memory["overhead"] != memory["pool"] + memory["debt"]:
+                self.unbalanced.append(memory)
+
+    def end(self):
+        self._end.set()
+        self._thread.join()
 
 
 class GuestCase(unittest.TestCase):

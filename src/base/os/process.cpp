@@ -189,12 +189,12 @@ std::optional<ProcessId> identify_process(int number) {
   return id;
 }
 
-std::optional<ProcessMemory> memory_of_process(int number) {
+std::optional<ProcessMemory> memory_of_process(int number, CountShared count) {
   const auto status = read_proc(number, "status");
   if (!status || status->find("RssAnon:") == status->npos) return std::nullopt;
   ProcessMemory memory{kilobytes(*status, "RssAnon:"), kilobytes(*status, "RssFile:"),
                        kilobytes(*status, "RssShmem:"), kilobytes(*status, "VmPTE:")};
-  // What several processes map counts in part for each of them, where the kernel lets us see so much.
+  if (count == CountShared::kWhole) return memory;
   const auto shares = read_proc(number, "smaps_rollup");
   if (shares && shares->find("Pss_File:") != shares->npos) {
     memory.files = kilobytes(*shares, "Pss_File:");

@@ -70,13 +70,16 @@ std::optional<ProcessId> identify_process(int number);
 // This process's number.
 int own_process();
 
-// What the host's kernel counts for a process (/proc/PID/status and smaps_rollup).
+// What the host's kernel counts for a process (/proc/PID/status; with kInParts also smaps_rollup).
 struct ProcessMemory {
   Bytes anonymous;  // its own
   Bytes files;      // resident of its program and libraries, shared or not
   Bytes shared;     // resident of memory files and shared mappings
   Bytes page_tables;
 };
-std::optional<ProcessMemory> memory_of_process(int number);
+// Whether what several processes map counts for each of them, or in part for each, where the kernel lets us
+// see so much: that takes it as long as there are pages.
+enum class CountShared : u8 { kWhole, kInParts };
+std::optional<ProcessMemory> memory_of_process(int number, CountShared count);
 
 }  // namespace cloister::os
