@@ -9,7 +9,6 @@ import time
 import agent_host
 import balloon_test
 import support
-from support import daemon
 
 MIB = 1 << 20
 WHOLE = balloon_test.WHOLE
