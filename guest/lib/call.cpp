@@ -133,14 +133,4 @@ Answer call(std::uint64_t function, std::uint64_t first, std::uint64_t second) {
   return is_here() ? raw_call(function, first, second) : Answer{kNotHere, {}};
 }
 
-std::uint64_t now_in_ticks() {
-#if defined(__riscv)
-  std::uint64_t ticks;
-  asm volatile("rdtime %0" : "=r"(ticks));
-  return ticks;
-#else
-  return 0;
-#endif
-}
-
 }  // namespace cloister::guest
