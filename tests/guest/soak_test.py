@@ -12,7 +12,7 @@ import unittest
 import support
 from support import daemon
 
-SECONDS = int(os.environ.get("CLOISTER_SOAK_SECONDS", 60))
+SECONDS = int(os.environ.get("CLOISTER_SOAK_SECONDS", 30))
 SEED = int(os.environ.get("CLOISTER_SOAK_SEED", 20260801))
 NAMES = [f"vm{i}" for i in range(6)]
 
