@@ -150,10 +150,16 @@ class Daemon:
                 raise harness.GuestFailed(f"{name} does not boot: {self.get(f'machines/{name}/log')[-2000:]}")
             time.sleep(0.3)
         console = self.console(name)
-        console.send("\n")
-        console.expect("# ", 60)
-        console.send("stty -echo; PS1=\n")
-        console.shell("true")
+        # What is typed while a busy guest's shell still sets its terminal up may be lost.
+        for patience in (20, 60, 120):
+            console.send("\nstty -echo; PS1=\n")
+            try:
+                console.shell("true", patience)
+                break
+            except harness.GuestFailed as failure:
+                last = failure
+        else:
+            raise last
         return console
 
     def cli(self, *words, timeout=120):
