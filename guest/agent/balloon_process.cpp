@@ -46,7 +46,8 @@ void BalloonProcess::start() {
     // It must not outlive the agent, also when that was killed before this line.
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(0);
-    execl("/proc/self/exe", "cloister-agent", "--parts", "balloon", "--most", most.c_str(), nullptr);
+    execl("/proc/self/exe", "cloister-agent", "--config", "/dev/null", "--parts", "balloon", "--most",
+          most.c_str(), nullptr);
     _exit(127);
   }
   handle_ = id_ < 0 ? -1 : static_cast<int>(syscall(SYS_pidfd_open, id_, 0));

@@ -73,14 +73,6 @@ bool make_terminal(Ends& ends, Streams& streams) {
   return true;
 }
 
-// A balloon's own process offers itself to the OOM killer; what is started here must not.
-void restore_oom_score() {
-  const int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (file < 0) return;
-  [[maybe_unused]] const ssize_t done = write(file, "0", 1);
-  close(file);
-}
-
 struct Plan {
   std::vector<char*> arguments;
   std::vector<char*> settings;
@@ -111,7 +103,6 @@ void forget_signals() {
   int failure[2] = {0, 0};
   setsid();
   forget_signals();
-  restore_oom_score();
   for (int i = 0; i < 3; ++i) {
     if (dup2(streams.child[i], i) < 0) failure[0] = errno;
   }

@@ -19,8 +19,8 @@ struct Process {
   int error = -1;
 };
 
-// Starts it as the leader of a session of its own, with no signal blocked or ignored, and with the OOM score
-// that the agent had itself. On failure says why, with the name, and returns false.
+// Starts it as the leader of a session of its own, with no signal blocked or ignored. On failure says why,
+// with the name, and returns false.
 bool start_process(const ExecRequest& request, Process& process, std::string& why);
 
 // How it ended; to be called when `handle` is readable.
