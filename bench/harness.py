@@ -162,6 +162,18 @@ class Guest(Console):
                 pass
 
 
+def cpu_seconds(session):
+    """The CPU time so far of all threads of a session's processes."""
+    spent = 0
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if int((process / "stat").read_text().rpartition(")")[2].split()[3]) == session:
+                spent += sum(int(each.read_text().split()[0]) for each in process.glob("task/*/schedstat"))
+        except OSError:  # it has just ended
+            continue
+    return spent / 1e9
+
+
 def busybox():
     """The folder of the small guest's Image and initrd, made when it is missing."""
     made = subprocess.run([ROOT / "tools/image/busybox.sh", CACHE], check=True, stdout=subprocess.PIPE, text=True)

@@ -5,21 +5,29 @@
 The same source is built three times from one compiler option (-O2); every engine gets the same sizes. Counts of
 retired instructions come from the guest's own counter, so MIPS is measured, not guessed. `boot` is the time from the
 engine's start to the kernel's first user program; `integer` is the rate over all integer rows.
+
+`--time cpu` measures the CPU time of all of the engine's processes instead of the guest's clock: on a machine that is
+shared, other programs count less then.
 """
 import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import harness  # noqa: E402
 
 INTEGER = ("coremark-like", "dhrystone-like", "fibonacci", "bytecode", "quicksort", "sha256")
+COMPUTE = INTEGER + ("libc-strings", "memcpy-64k", "memcpy-16m", "chase-16k", "chase-4m", "chase-64m", "nbody", "matrix",
+                     "mandelbrot")
 TWO_HARTS = ("pipe-2", "mprotect-2", "lock-2")
 LIMIT = 1800  # seconds for one boot with all its rows
 
@@ -34,24 +42,70 @@ def parse_rows(text):
     return rows
 
 
+def native_cpu(rows, scale):
+    """CPU seconds by row: each in a process of its own, less what an empty one takes."""
+    program = harness.BUILD / "native/bin/cloister-bench"
+
+    def run(name):
+        before = os.times()
+        out = subprocess.run([program, "--scale", str(scale), "--rows", name], check=True, stdout=subprocess.PIPE, text=True).stdout
+        after = os.times()
+        return out, after.children_user + after.children_system - before.children_user - before.children_system
+
+    names = rows or subprocess.run([program, "--list"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    empty = min(run("none")[1] for _ in range(3))
+    found = {}
+    for name in names:
+        out, seconds = min((run(name) for _ in range(3)), key=lambda pair: pair[1])
+        found |= {row: (max(seconds - empty, 1e-4), 0, check) for row, (_, _, check) in parse_rows(out).items()}
+    return found
+
+
+class CpuTimes(threading.Thread):
+    """Of an engine's processes, their CPU time at the moment of each of the console's lines about a row."""
+
+    def __init__(self, guest):
+        super().__init__(daemon=True)
+        self.guest = guest
+        self.at = []  # (row or "", seconds)
+        self.start()
+
+    def run(self):
+        while self.guest.is_listening():
+            text = self.guest.console
+            begun = [""] if harness.USER_SPACE_IS_UP in text else []
+            for name in (begun + re.findall(r"^row (\S+) seconds.*$", text, re.MULTILINE))[len(self.at):]:
+                self.at.append((name, harness.cpu_seconds(self.guest.process.pid)))
+            time.sleep(0.002)
+
+    def rows(self, wall):
+        """`wall` with CPU seconds in the place of the guest's."""
+        spent = {name: now - before for (_, before), (name, now) in zip(self.at, self.at[1:])}
+        return {name: (spent.get(name, row[0]), row[1], row[2]) for name, row in wall.items()}
+
+
 def native(rows, scale):
     program = harness.BUILD / "native/bin/cloister-bench"
     command = [program, "--scale", str(scale)] + (["--rows", ",".join(rows)] if rows else [])
     return parse_rows(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def in_guest(engine, image, ramdisk, cpus, rows, scale):
+def in_guest(engine, image, ramdisk, cpus, rows, scale, clock):
     """Boots, runs the rows, powers off. Returns the rows and the boot's seconds."""
     asked = f"--rows {','.join(rows)}" if rows else ""
     # The counter is open to user mode only when the kernel is told so; a kernel without a driver for it has no such file.
     run = (f"echo 2 > /proc/sys/kernel/perf_user_access; [ -e /bin/cloister-bench ] && /bin/cloister-bench --scale {scale} {asked}")
     with harness.Guest(engine, cpus=cpus, memory="1GiB", kernel=image / "Image", initrd=ramdisk,
                        append=f'console=ttyS0 quiet cloister.run="{run}"') as guest:
+        cpu = CpuTimes(guest) if clock == "cpu" else None
         guest.expect(r"^cloister: exit status", LIMIT)
         status = guest.wait(60)
         if status != 0:
             raise SystemExit(f"bench: {engine} ended with status {status}:\n{guest.console[-2000:]}")
-        return parse_rows(guest.console), guest.seconds_to(harness.USER_SPACE_IS_UP)
+        rows = parse_rows(guest.console)
+        if cpu is None:
+            return rows, guest.seconds_to(harness.USER_SPACE_IS_UP)
+        return cpu.rows(rows), cpu.at[0][1]
 
 
 def measure(engine, arguments, ramdisk, image):
@@ -60,9 +114,9 @@ def measure(engine, arguments, ramdisk, image):
     alone = [row for row in arguments.rows if row not in TWO_HARTS]
     together = [row for row in (arguments.rows or TWO_HARTS) if row in TWO_HARTS]
     for _ in range(arguments.repeat):
-        rows, boot = in_guest(engine, image, ramdisk, 1, alone, arguments.scale) if alone or not arguments.rows else ({}, None)
+        rows, boot = in_guest(engine, image, ramdisk, 1, alone, arguments.scale, arguments.time) if alone or not arguments.rows else ({}, None)
         if together and (os.cpu_count() or 1) > 1:
-            rows.update(in_guest(engine, image, ramdisk, 2, together, arguments.scale)[0])
+            rows.update(in_guest(engine, image, ramdisk, 2, together, arguments.scale, arguments.time)[0])
         found.append(rows)
         boots += [boot] if boot is not None else []
     names = found[0]
@@ -94,6 +148,15 @@ def print_table(host, ours, peer):
     print(harness.table(["row", "native s", "ours s", "peer s", "ours/native", "peer/ours", "MIPS"], lines))
 
 
+def print_means(host, ours, peer):
+    """Geometric means: of the compute rows to native, of all rows that both have to the peer."""
+    to_native = [ours[name][0] / host[name][0] for name in COMPUTE if name in ours and name in host]
+    to_peer = [peer[name][0] / ours[name][0] for name in ours if name in peer]
+    for what, ratios in (("compute rows, ours to native", to_native), ("all rows, the peer's time to ours", to_peer)):
+        if ratios:
+            print(f"geometric mean of {len(ratios)} {what}: {statistics.geometric_mean(ratios):.2f}")
+
+
 def compare_checks(ours, peer):
     """Both run the same program: other results mean that one of them computes wrongly."""
     wrong = [name for name in ours if name in peer and ours[name][2] != peer[name][2]]
@@ -109,6 +172,7 @@ def main():
     parser.add_argument("--engine", default="cloister", choices=sorted(harness.ENGINES))
     parser.add_argument("--rows", default="", help="names with commas between; default: all")
     parser.add_argument("--scale", type=float, default=1.0, help="how much work, for every engine alike")
+    parser.add_argument("--time", choices=["guest", "cpu"], default="guest", help="whose clock: the guest's, or the engine's CPU time")
     parser.add_argument("--repeat", type=int, default=1, help="medians of so many runs")
     arguments = parser.parse_args()
     arguments.rows = [row for row in arguments.rows.split(",") if row]
@@ -117,10 +181,11 @@ def main():
     image = harness.busybox()
     with tempfile.TemporaryDirectory(dir=harness.CACHE) as folder:
         ramdisk = harness.initrd_with(image / "initrd", {"bin/cloister-bench": harness.GUEST_PROGRAMS / "cloister-bench"}, folder)
-        host = native(arguments.rows, arguments.scale)
+        host = (native_cpu if arguments.time == "cpu" else native)(arguments.rows, arguments.scale)
         ours, boot = measure(arguments.engine, arguments, ramdisk, image)
         peer, peer_boot = measure("qemu", arguments, ramdisk, image) if with_peer else ({}, None)
     print_table(host, ours, peer)
+    print_means(host, ours, peer)
     integer, peer_integer = rate(ours, INTEGER), rate(peer, INTEGER)
     print(f"boot: {number(boot, '{:.2f}')} s (peer {number(peer_boot, '{:.2f}') or '-'});"
           f" integer: {number(integer, '{:.0f}') or '-'} MIPS (peer {number(peer_integer, '{:.0f}') or '-'})")
