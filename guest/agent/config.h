@@ -39,6 +39,7 @@ struct BridgeSettings {
   std::string folder;             // for the sockets; empty: where the user's or the system's are
   std::uint64_t repeat = 10'000;  // milliseconds between two notices to a program while memory is wanted
   std::uint64_t spread = 250;     // milliseconds from one program's turn to the next
+  bool balloon = true;  // a balloon takes what is free in the guest: programs are not asked for that
   std::vector<ProgramSettings> programs;
 };
 

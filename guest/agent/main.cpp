@@ -57,7 +57,9 @@ int serve(const Options& options, const BridgeSettings& settings) {
   }
   if (options.exec) door.open();
   std::unique_ptr<Bridge> bridge;
-  const bool bridged = options.bridge && start_bridge(loop, settings, bridge);
+  BridgeSettings bridge_settings = settings;
+  bridge_settings.balloon = options.balloon;
+  const bool bridged = options.bridge && start_bridge(loop, bridge_settings, bridge);
   if (!bridged && !options.balloon && !options.exec) return 1;
   loop.run();
   close(signals);

@@ -28,7 +28,7 @@ std::uint64_t spare_of(const Signs& signs) {
 }  // namespace
 
 Releases::Releases(Loop& loop, const BridgeSettings& settings, std::string notes)
-    : loop_(loop), policy_(settings.spread), notes_(std::move(notes)) {
+    : loop_(loop), policy_(settings.spread), balloon_(settings.balloon), notes_(std::move(notes)) {
   for (const ProgramSettings& one : settings.programs) {
     if (auto program = make_program(loop, one)) {
       Member& member = members_.emplace_back();
@@ -50,7 +50,7 @@ void Releases::begin(const cloister_condition& condition, std::uint64_t ticks) {
   need_.time = milliseconds();
   need_.level = condition.level;
   need_.release = condition.release;
-  need_.spare = spare_of(signs);
+  need_.spare = balloon_ ? spare_of(signs) : 0;
   need_.available = std::min(condition.available, signs.available);
   if (condition.deadline > ticks) need_.deadline = (condition.deadline - ticks) / kTicksPerMillisecond + 1;
   awaited_ = members_.size();

@@ -54,6 +54,7 @@ class Releases {
 
   Loop& loop_;
   ReleasePolicy policy_;
+  bool balloon_;
   std::string notes_;
   SignReader reader_;
   std::vector<Member> members_;
