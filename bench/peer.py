@@ -61,6 +61,10 @@ def command(arguments):
             line += network(value)
         elif flag == "--share":
             line += share(count, value)
+        elif flag == "--balloon-device":
+            line += ["-device", "virtio-balloon-device"] if value == "yes" else []
+        elif flag == "--monitor":  # the peer's alone: where it takes orders (QMP)
+            line += ["-qmp", f"unix:{value},server=on,wait=off"]
         elif flag not in ("--console", "--name", "--stats"):
             raise SystemExit(f"peer: {flag} has no counterpart")
     return line

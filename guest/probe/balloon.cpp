@@ -48,6 +48,14 @@ char* pages(std::uint64_t bytes, int protection = PROT_READ | PROT_WRITE) {
   return place == MAP_FAILED ? nullptr : static_cast<char*>(place);
 }
 
+std::uint64_t ticks() {
+  std::uint64_t now = 0;
+#if defined(__riscv)
+  asm volatile("rdtime %0" : "=r"(now));
+#endif
+  return now;
+}
+
 void write_mark(char* page, const Answer& mark) { std::memcpy(page, mark.results, sizeof mark.results); }
 
 bool failed = false;
@@ -121,13 +129,19 @@ int balloon_hold(unsigned long long mib) {
   char* own = pages(mib << 20);
   if (mark.status != CLOISTER_OK || own == nullptr) return 1;
   madvise(own, mib << 20, MADV_DONTFORK);
-  std::uint64_t given = 0;
+  std::uint64_t given = 0, writing = 0, giving = 0;
   for (std::uint64_t at = 0; at < mib << 20; at += kPiece) {
     const std::uint64_t piece = (mib << 20) - at < kPiece ? (mib << 20) - at : kPiece;
+    const std::uint64_t begin = ticks();
     for (std::uint64_t page = 0; page < piece; page += kPage) write_mark(own + at + page, mark);
+    const std::uint64_t middle = ticks();
     given += give(own + at, piece / kPage).results[0];
+    writing += middle - begin;
+    giving += ticks() - middle;
   }
-  std::printf("holds %llu pages\n", static_cast<unsigned long long>(given));
+  std::printf("holds %llu pages: written in %llu us, given in %llu us\n",
+              static_cast<unsigned long long>(given), static_cast<unsigned long long>(writing / 10),
+              static_cast<unsigned long long>(giving / 10));
   std::fflush(stdout);
   pause();
   return 0;
@@ -144,6 +158,64 @@ int touch(unsigned long long mib) {
     if (own[page * words] != run + page) return 1;
   }
   std::printf("touched %llu MiB\n", mib);
+  return 0;
+}
+
+namespace {
+
+// One look at the live record, as docs/guest-abi.md says it is read.
+std::uint64_t read_level(const char* page) {
+  const auto* live = reinterpret_cast<const cloister_condition*>(page);
+  for (;;) {
+    const std::uint64_t before = __atomic_load_n(&live->sequence, __ATOMIC_ACQUIRE);
+    const std::uint32_t level = __atomic_load_n(&live->level, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (before % 2 == 0 && __atomic_load_n(&live->sequence, __ATOMIC_RELAXED) == before) return level;
+  }
+}
+
+}  // namespace
+
+int condition_cost(unsigned long long times) {
+  char* page = pages(kPage);
+  page[0] = 1;
+  if (call(CLOISTER_CALL_CONDITION_PAGE, address(page)).status != CLOISTER_OK) return 1;
+  std::uint64_t sum = 0;
+  const std::uint64_t start = ticks();
+  for (std::uint64_t i = 0; i < times; ++i) sum += read_level(page);
+  const std::uint64_t middle = ticks();
+  cloister_condition record{};
+  for (std::uint64_t i = 0; i < times / 100; ++i)
+    sum += call(CLOISTER_CALL_CONDITION, address(&record), sizeof record).status;
+  const std::uint64_t end = ticks();
+  std::printf("condition cost: page %.1f ns, call %.1f ns (%llu)\n",
+              static_cast<double>(middle - start) * 100 / static_cast<double>(times),
+              static_cast<double>(end - middle) * 10'000 / static_cast<double>(times),
+              static_cast<unsigned long long>(sum));
+  return 0;
+}
+
+int condition_wait(unsigned long long changes) {
+  const int talk = vsock_to_host(CLOISTER_PORT_CONDITION);
+  if (talk < 0) return 1;
+  struct {
+    cloister_record head;
+    cloister_condition record;
+  } told{};
+  static_assert(sizeof told == sizeof(cloister_record) + sizeof(cloister_condition));
+  for (unsigned long long i = 0; i <= changes; ++i) {
+    for (std::size_t have = 0; have < sizeof told;) {
+      const ssize_t got = read(talk, reinterpret_cast<char*>(&told) + have, sizeof told - have);
+      if (got <= 0) return 1;
+      have += static_cast<std::size_t>(got);
+    }
+    const std::uint64_t late = ticks() - told.record.time;
+    if (i == 0) std::printf("waiting\n");
+    if (i != 0)
+      std::printf("told level %u after %llu us\n", told.record.level,
+                  static_cast<unsigned long long>(late / 10));
+    std::fflush(stdout);
+  }
   return 0;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT | vsock-ask PORT LINE
 // |
-//                balloon-refusals | balloon-hold MIB | touch MIB | condition
+//                balloon-refusals | balloon-hold MIB | touch MIB | condition | condition-cost TIMES |
+//                condition-wait CHANGES
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -21,9 +22,12 @@ int main(int argc, char** argv) {
   if (verb == "balloon-hold" && argc == 3) return balloon_hold(value(2));
   if (verb == "touch" && argc == 3) return touch(value(2));
   if (verb == "condition" && argc == 2) return show_condition();
+  if (verb == "condition-cost" && argc == 3) return condition_cost(value(2));
+  if (verb == "condition-wait" && argc == 3) return condition_wait(value(2));
   std::fprintf(stderr,
                "usage: cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT "
                "| vsock-ask PORT LINE |\n"
-               "                      balloon-refusals | balloon-hold MIB | touch MIB | condition\n");
+               "                      balloon-refusals | balloon-hold MIB | touch MIB | condition |\n"
+               "                      condition-cost TIMES | condition-wait CHANGES\n");
   return 2;
 }

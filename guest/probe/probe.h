@@ -31,6 +31,12 @@ int balloon_refusals();
 int balloon_hold(unsigned long long mib);
 // Writes to so much memory, as fast as it can, and reads it back.
 int touch(unsigned long long mib);
+// What one look at the condition costs, by its page and by the call.
+int condition_cost(unsigned long long times);
+// Waits for so many changes of the condition, and says how long after its making each was heard of.
+int condition_wait(unsigned long long changes);
+// A connection to a port of the host; -1 with the reason on standard error.
+int vsock_to_host(unsigned port);
 // Prints the machine's memory condition, as called for and from its page.
 int show_condition();
 

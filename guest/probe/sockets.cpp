@@ -55,11 +55,17 @@ int vsock_echo(unsigned port) {
   return 0;
 }
 
-int vsock_ask(unsigned port, const char* line) {
+int vsock_to_host(unsigned port) {
   const int talk = socket(AF_VSOCK, SOCK_STREAM, 0);
   const sockaddr_vm host = address(VMADDR_CID_HOST, port);
-  if (talk < 0 || connect(talk, reinterpret_cast<const sockaddr*>(&host), sizeof host) != 0)
-    return fail("connect");
+  if (talk >= 0 && connect(talk, reinterpret_cast<const sockaddr*>(&host), sizeof host) == 0) return talk;
+  std::perror("connect");
+  return -1;
+}
+
+int vsock_ask(unsigned port, const char* line) {
+  const int talk = vsock_to_host(port);
+  if (talk < 0) return 1;
   if (!send_all(talk, line, std::strlen(line)) || !send_all(talk, "\n", 1)) return fail("write");
   char answer[256];
   const ssize_t got = read(talk, answer, sizeof answer - 1);

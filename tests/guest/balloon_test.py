@@ -184,6 +184,39 @@ class Agent(BalloonCase):
         self.assert_log_is_clean()
 
 
+    def test_two_applications_share_one_target(self):
+        self.begin()
+        self.run_in("(cloister-agent --parts balloon >/tmp/second.log 2>&1 &)")
+        self.wait(lambda: self.balloon()["applications"] == 2, "the second registers")
+        self.inflate(250)
+        balloon = self.balloon()
+        self.assertLessEqual(balloon["told"], balloon["target"] + 8 * MIB)
+        self.run_in("kill -9 $(pidof cloister-agent | cut -d' ' -f1)")
+        self.assert_log_is_clean()
+
+    def test_a_burst_meets_no_oom_killer(self):
+        self.begin()
+        for _ in range(3):
+            self.inflate(180)
+            self.limit(WHOLE)
+            # More than is free while the balloon holds what it does: the guest must get it back in time.
+            self.run_in("cloister-probe touch 360", 200)
+        self.assert_log_is_clean()
+
+    def test_pages_that_the_guest_swaps_out_are_counted_and_come_to_no_harm(self):
+        disk = support.make_disk(pathlib.Path(self.files.name) / "swap", 512)
+        disk.chmod(0o666)
+        self.begin(disk=str(disk))
+        self.run_in("mkswap /dev/vda && swapon /dev/vda")
+        self.run_in("(cloister-probe balloon-hold 150 >/tmp/held 2>&1 &); until grep -q holds /tmp/held; do sleep 0.1; done")
+        # More than the guest has beside what is held: its kernel swaps, the balloon's pages among others.
+        self.run_in("cloister-probe touch 420", 400)
+        self.wait(lambda: self.balloon()["written"] > MIB, "they were seen on their way to the disk")
+        self.run_in("kill -9 $(pidof cloister-probe); swapoff /dev/vda", 300)
+        self.run_in("cloister-probe touch 300", 300)
+        self.assert_log_is_clean()
+
+
 class Exec(BalloonCase):
     def test_commands_run_inside_with_their_exit_status(self):
         self.begin()

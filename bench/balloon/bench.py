@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the balloon application and the memory condition: run it as `./run bench balloon [--json FILE] [--peer qemu]`.
+
+A machine of 2 GiB under a daemon touches most of its memory and frees it; then its limit is lowered by 1 GiB. The rate is
+what it gave back by then, from the order to the moment that the daemon's books have it. The peer does the same by its
+virtio balloon, ordered over its monitor, on the same image in the same run. Times are wall times: on a busy machine, compare
+the ratio. The peer's guest runs with one hart more of nothing else to do, as ours does.
+"""
+import argparse
+import contextlib
+import json
+import pathlib
+import socket
+import statistics
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import daemon  # noqa: E402
+import harness  # noqa: E402
+
+MIB = 1 << 20
+MACHINE = 2048
+TAKEN = 1024
+TOUCHED = 1700
+ROWS = ("take", "take-interp", "give-back", "condition-page", "condition-call", "level-to-waiter", "bursts-with-oom")
+
+
+class Failed(Exception):
+    """A machine did not do in time what was to be measured."""
+
+
+def wait(condition, what, seconds=240):
+    limit = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > limit:
+            raise Failed(what)
+        time.sleep(0.01)
+
+
+class Machine:
+    """One machine under a daemon of its own, with the agent at work."""
+
+    def __init__(self, ramdisk, image, engine="jit", memory=MACHINE, pool="6GiB"):
+        self.host = daemon.Daemon(pool, scan_share=0)
+        self.memory = memory
+        self.host.launch("m", image, initrd=ramdisk, memory=f"{memory}MiB", engine=engine, cpus=2)
+        self.shell = self.host.shell_of("m", 600)
+        self.run("(cloister-agent --parts balloon >/tmp/agent.log 2>&1 &)")
+        wait(lambda: self.figures()["balloon"]["applications"] > 0, "the agent did not register")
+
+    def run(self, command, timeout=600):
+        output, status = self.shell.shell(command, timeout)
+        if status != 0:
+            raise Failed(f"{command}: {output}")
+        return output
+
+    def figures(self):
+        return self.host.memory("m")
+
+    def limit(self, mib):
+        self.host.call("PATCH", "machines/m", {"limit": f"{mib}MiB"})
+
+    def end(self):
+        self.shell.close()
+        self.host.end()
+
+
+def take(machine):
+    """(GiB/s, part that came by the balloon)."""
+    machine.run(f"cloister-probe touch {TOUCHED}")
+    wait(lambda: machine.figures()["held"] >= TOUCHED * MIB, "it does not hold what it touched")
+    held = machine.figures()["held"]
+    start = time.monotonic()
+    machine.limit(held // MIB - TAKEN)
+    wait(lambda: machine.figures()["held"] <= held - TAKEN * MIB, "1 GiB did not come back")
+    seconds = time.monotonic() - start
+    figures = machine.figures()
+    part = 1 - (figures["compressed"] + figures["swapped"]) / (TAKEN * MIB)
+    return TAKEN / 1024 / seconds, part
+
+
+def give_back(machine):
+    """GiB/s at which the guest uses memory again that it had given up."""
+    machine.limit(machine.memory)
+    wait(lambda: machine.figures()["balloon"]["target"] == 0, "the order did not fall")
+    wait(lambda: machine.figures()["balloon"]["told"] == 0, "the balloon was not given back")
+    start = time.monotonic()
+    machine.run(f"cloister-probe touch {TAKEN}")
+    return TAKEN / 1024 / (time.monotonic() - start)
+
+
+def latencies(machine, times=20):
+    """Milliseconds from a record's making to its arrival at a program that waits."""
+    start = len(machine.shell.console)
+    machine.shell.send(f"cloister-probe condition-wait {times} &\n")
+    machine.shell.expect("^waiting$", 60, start)
+    for i in range(times):
+        machine.limit(machine.memory - 64 * (i % 2 + 1))
+        machine.shell.expect(rf"(told level.*\s+){{{i + 1}}}", 60, start)
+    text = machine.shell.console[start:]
+    return [int(line.split()[-2]) / 1000 for line in text.splitlines() if line.startswith("told")]
+
+
+def bursts(machine, times):
+    """How often the guest's OOM killer came while its memory was taken and then wanted all at once."""
+    for _ in range(times):
+        machine.limit(machine.memory // 3)
+        wait(lambda: machine.figures()["held"] <= machine.memory * MIB // 3, "it does not give back")
+        machine.limit(machine.memory)
+        machine.run(f"cloister-probe touch {machine.memory * 7 // 10}")
+    return int(machine.run("dmesg | grep -c 'Out of memory' || true").split()[-1])
+
+
+def monitor(path):
+    """A function that gives the peer's monitor a command."""
+    wait(lambda: pathlib.Path(path).exists(), "the peer has no monitor", 30)
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream.connect(str(path))
+    lines = stream.makefile("rw")
+    lines.readline()
+
+    def ask(command, **arguments):
+        lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        lines.flush()
+        while True:
+            answer = json.loads(lines.readline())
+            if "return" in answer:
+                return answer["return"]
+
+    ask("qmp_capabilities")
+    return ask
+
+
+def peer_take(image, ramdisk, folder):
+    """The peer's rate for the same, by its virtio balloon."""
+    path = pathlib.Path(folder) / "monitor"
+    with harness.Guest("qemu", kernel=image / "Image", initrd=ramdisk, append="console=ttyS0 quiet", memory=f"{MACHINE}MiB",
+                       cpus=2, monitor=path, **{"balloon-device": "yes"}) as guest:
+        guest.expect(harness.SHELL_IS_UP, 600)
+        guest.expect(r"# ", 60)
+        guest.send("stty -echo; PS1=\n")
+        guest.shell("true")
+        output, status = guest.shell(f"cloister-probe touch {TOUCHED}", 600)
+        if status != 0:
+            raise Failed(f"the peer's guest: {output}")
+        ask = monitor(path)
+        start = time.monotonic()
+        ask("balloon", value=(MACHINE - TAKEN) * MIB)
+        wait(lambda: ask("query-balloon")["actual"] <= (MACHINE - TAKEN) * MIB, "the peer's balloon did not get there")
+        return TAKEN / 1024 / (time.monotonic() - start)
+
+
+def measure(arguments, image, ramdisk, folder):
+    """{row: value}; the peer's rate is "peer"."""
+    found = {}
+    wanted = arguments.rows.split(",") if arguments.rows else list(ROWS)
+    with contextlib.ExitStack() as ends:
+        machine = Machine(ramdisk, image)
+        ends.callback(machine.end)
+        if "take" in wanted:
+            rates = []
+            for _ in range(arguments.repeat):
+                rates.append(take(machine))
+                rate = give_back(machine)
+                found["give-back"] = max(found.get("give-back", 0), rate)
+            found["take"], found["by-balloon"] = max(rates)
+        costs = machine.run("cloister-probe condition-cost 5000000").split()
+        found["condition-page"], found["condition-call"] = float(costs[costs.index("page") + 1]), float(costs[costs.index("call") + 1])
+        if "level-to-waiter" in wanted:
+            found["level-to-waiter"] = statistics.median(latencies(machine))
+    if "take-interp" in wanted:
+        with contextlib.ExitStack() as ends:
+            machine = Machine(ramdisk, image, "interp")
+            ends.callback(machine.end)
+            found["take-interp"] = max(take(machine))
+    if "bursts-with-oom" in wanted:
+        with contextlib.ExitStack() as ends:
+            machine = Machine(ramdisk, image, memory=512)
+            ends.callback(machine.end)
+            found["bursts-with-oom"] = bursts(machine, arguments.bursts)
+    if arguments.peer == "qemu":
+        found["peer"] = peer_take(image, ramdisk, folder)
+    return found
+
+
+UNITS = {"take": "GiB/s", "take-interp": "GiB/s", "give-back": "GiB/s", "by-balloon": "part", "condition-page": "ns",
+         "condition-call": "ns", "level-to-waiter": "ms", "bursts-with-oom": "times", "take-ratio": "times"}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run bench balloon", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--peer", choices=["none", "qemu"], default="none")
+    parser.add_argument("--rows", default="", help="names with commas between; default: all")
+    parser.add_argument("--repeat", type=int, default=3, help="the best of so many")
+    parser.add_argument("--bursts", type=int, default=100)
+    arguments = parser.parse_args()
+    image = harness.busybox()
+    with tempfile.TemporaryDirectory(dir=harness.CACHE) as folder:
+        pathlib.Path(folder).chmod(0o755)
+        files = {f"bin/{name}": harness.GUEST_PROGRAMS / name for name in ("cloister-probe", "cloister-agent")}
+        ramdisk = harness.initrd_with(image / "initrd", files, folder)
+        pathlib.Path(ramdisk).chmod(0o644)
+        found = measure(arguments, image, ramdisk, folder)
+    peer = found.pop("peer", None)
+    if peer is not None and "take" in found:
+        found["take-ratio"] = found["take"] / peer
+    goals = json.loads((HERE / "goals.json").read_text())
+    figures = [harness.figure(name, value, UNITS[name], peer if name == "take" else None, goals) for name, value in found.items()]
+    lines = [[one["name"], f"{one['value']:.3g}", one["unit"], "" if one["goal"] is None else one["goal"],
+              f"{one['peer']:.3g}" if one["peer"] else ""] for one in figures]
+    print(harness.table(["row", "ours", "", "goal", "peer"], lines))
+    return harness.report(figures, arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
