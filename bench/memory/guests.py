@@ -126,7 +126,7 @@ def cpu_seconds(folder):
 def fifty():
     """Fifty machines that idle: what deciding (the daemon) and sampling (each cell's own threads) take of one CPU."""
     names = [f"vm{i}" for i in range(50)]
-    with Host("16GiB", cell_overhead="16MiB") as host:
+    with Host("16GiB", cell_overhead="16MiB", scan_share=0) as host:
         for name in names:
             host.machine(name, 128)
         for name in names:
@@ -146,19 +146,28 @@ def fifty():
 
 
 def wake():
-    """A machine that had nothing wants 300 MiB while another holds them, zeros most of them, and idles."""
+    """A machine that had nothing wants 300 MiB while another holds them, zeros most of them, and idles; and the same while
+    nobody holds them."""
+    def fill(host, name):
+        shell = host.shell_of(name)
+        shell.send("probe pages 1 300 &\n")
+        seconds = float(shell.expect(r"^filled in ([\d.]+) s$", 600).group(1))
+        finish(shell)
+        return 300 / 1024 / seconds
+
     with Host("2GiB", period="2s", longest_period="2s", cell_overhead="16MiB") as host:
+        host.machine("alone", 512)
+        alone = fill(host, "alone")
+        host.state("alone", "killed")
         host.machine("idle", 512)
         host.machine("waking", 512)
-        idle, waking = host.shell_of("idle"), host.shell_of("waking")
+        idle = host.shell_of("idle")
+        host.shell_of("waking").close()
         idle.shell("mount -t tmpfs -o size=90% t /mnt; dd if=/dev/zero of=/mnt/zeros bs=1M count=400 2>/dev/null", 120)
         before = host.get("host")["memory"]
         host.set(pool=before["held"] + before["overhead"] + before["goal"] + 32 * MIB)
         time.sleep(10)
-        waking.send("probe pages 1 300 &\n")
-        seconds = float(waking.expect(r"^filled in ([\d.]+) s$", 600).group(1))
-        finish(waking)
-    return {"wake": 300 / 1024 / seconds}
+        return {"wake": fill(host, "waking"), "wake-alone": alone}
 
 
 # figure: its function, its unit
@@ -171,6 +180,7 @@ ROWS = {
     "deciding-50": (fifty, "% CPU"),
     "sampling-50": (fifty, "% CPU"),
     "wake": (wake, "GiB/s"),
+    "wake-alone": (wake, "GiB/s"),
 }
 
 
