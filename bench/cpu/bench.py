@@ -47,10 +47,11 @@ def native_cpu(rows, scale):
     program = harness.BUILD / "native/bin/cloister-bench"
 
     def run(name):
-        before = os.times()
-        out = subprocess.run([program, "--scale", str(scale), "--rows", name], check=True, stdout=subprocess.PIPE, text=True).stdout
-        after = os.times()
-        return out, after.children_user + after.children_system - before.children_user - before.children_system
+        with subprocess.Popen([program, "--scale", str(scale), "--rows", name], stdout=subprocess.PIPE, text=True) as process:
+            out = process.stdout.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        return out, usage.ru_utime + usage.ru_stime
 
     names = rows or subprocess.run([program, "--list"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
     empty = min(run("none")[1] for _ in range(3))
@@ -62,19 +63,19 @@ def native_cpu(rows, scale):
 
 
 class CpuTimes(threading.Thread):
-    """Of an engine's processes, their CPU time at the moment of each of the console's lines about a row."""
+    """Of an engine's processes, their CPU time when user space is up, and at each of the console's lines about rows."""
 
     def __init__(self, guest):
         super().__init__(daemon=True)
         self.guest = guest
-        self.at = []  # (row or "", seconds)
+        self.at = []  # (boot, begin or a row, seconds)
         self.start()
 
     def run(self):
         while self.guest.is_listening():
             text = self.guest.console
-            begun = [""] if harness.USER_SPACE_IS_UP in text else []
-            for name in (begun + re.findall(r"^row (\S+) seconds.*$", text, re.MULTILINE))[len(self.at):]:
+            begun = [harness.USER_SPACE_IS_UP] if harness.USER_SPACE_IS_UP in text else []
+            for name in (begun + re.findall(r"^rows? (\S+)(?: seconds.*)?$", text, re.MULTILINE))[len(self.at):]:
                 self.at.append((name, harness.cpu_seconds(self.guest.process.pid)))
             time.sleep(0.002)
 

@@ -119,6 +119,8 @@ int bench_main(int argc, char** argv) {
   if (!(scale.factor > 0)) return usage();
   const bool counted = counter_is_open();
   const int cpus = static_cast<int>(std::thread::hardware_concurrency());
+  std::printf("rows begin\n");
+  std::fflush(stdout);
   for (const Row& row : kRows)
     if (row.cpus <= cpus && wanted(rows, row.name)) run(row, scale, counted);
   std::printf("rows end\n");
