@@ -192,7 +192,7 @@ class CommandLine(HostCase):
         self.assertEqual(self.host.cli("stop", "one")[0], 0)
         self.assertIn("stopped", self.host.cli("list")[1])
         self.assertEqual(self.host.cli("delete", "one")[0], 0)
-        self.assertEqual(self.host.cli("exec", "one", "ls")[0], 1)
+        self.assertEqual(self.host.cli("exec", "one", "ls")[0], 125)  # no agent runs in it
         self.assertEqual(self.host.cli("list", "--colour")[0], 2)
         self.host.kill()
         self.assertEqual(self.host.cli("list")[0], 3)
