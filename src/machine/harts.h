@@ -18,7 +18,13 @@ namespace cloister::machine {
 struct HartSlot {
   HartSlot(u32 id, memory::GuestMemory& memory, hart::Environment& environment,
            std::unique_ptr<hart::Translator> made)
-      : translator(std::move(made)), hart(id, memory, environment, {.translator = translator.get()}) {}
+      : translator(std::move(made)),
+        hart(id, memory, environment,
+             {.code_cache = translator ? kDecodedBesideTranslated : hart::HartOptions().code_cache,
+              .translator = translator.get()}) {}
+
+  // What runs often is translated, and its decoded form used no more.
+  static constexpr Bytes kDecodedBesideTranslated{6 * kMiB};
 
   const std::unique_ptr<hart::Translator> translator;
   hart::Hart hart;
