@@ -21,8 +21,7 @@ std::chrono::nanoseconds look_every(const control::Settings& settings) {
 }
 
 constexpr auto kLookAtGuest = std::chrono::milliseconds(10);
-// A guest that gives nothing for so long, or nothing more for a quarter of the time it has, is not waited
-// for.
+// A guest that gives nothing for so long, or nothing more, is not waited for.
 constexpr Nanos kGuestPatience{1'000'000'000};
 // So much is reclaimed before the daemon hears of it: what waits for it need not wait for the whole.
 constexpr Pages kPiece{4096};
@@ -182,8 +181,7 @@ void Housekeeper::begin(const control::Reclaim& order) {
   }
   (void)memory_.begin_shrinking();
   const Nanos until = now + Nanos{order.deadline_nanos / 4 * 3};
-  const Nanos patience = std::max(kGuestPatience, Nanos{order.deadline_nanos / 4});
-  asked_ = Asked{order, done, missing, deadline, until, now, patience};
+  asked_ = Asked{order, done, missing, deadline, until, now};
   guest_.ask(missing, until);
 }
 
@@ -196,7 +194,7 @@ void Housekeeper::look_at_guest() {
     asked_->missing = owed;
     asked_->moved = now;
   }
-  if (owed == Pages{} || now >= asked_->until || now - asked_->moved > asked_->patience) take_rest();
+  if (owed == Pages{} || now >= asked_->until || now - asked_->moved > kGuestPatience) take_rest();
 }
 
 void Housekeeper::take_rest() {

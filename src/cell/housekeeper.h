@@ -68,7 +68,6 @@ class Housekeeper {
     Nanos deadline;  // of the order
     Nanos until;     // for the guest
     Nanos moved;     // when something came last
-    Nanos patience;  // how long nothing may come
   };
 
   void run();
