@@ -25,6 +25,9 @@
 //     own in one space, which Linux has none of), so all spaces share one number there, and a switch between
 //     programs keeps the kernel's entries and jumps. When a page turns up that is not global, the number
 //     holds for its space only, and is renewed at the next switch.
+//   - Jumps are forgotten by sets: the supervisor's, and one for each of a few address spaces in user mode.
+//     A fence for one address ends those of the sets only that lead to its page, so that the page faults of a
+//     new program leave the kernel's jumps, and its parent's, alone.
 //   - With SUM a page is first looked for among the entries of user mode and the supervisor.
 //   - A bank of user mode grows when its program's walks say that it is too small.
 //
@@ -52,7 +55,8 @@ Tlb::Tlb(State& state, u32 entries)
       banks_(kBanks, TlbBank(entries)),
       victims_(entries),
       jumps_(kJumpEntries, kNoJump),
-      slots_(kSlots) {
+      slots_(kSlots),
+      jump_sets_(kUserJumpSets + 1) {
   CHECK(entries >= 4 && entries <= kMostEntries && (entries & (entries - 1)) == 0);
   state_.jumps = jumps_.data();
   find_numbers();
@@ -81,7 +85,23 @@ void Tlb::apply() {
   state_.context = (plain ? supervisor_number_ : number_) * kSights + static_cast<u32>(sight_);
   // What may be executed depends on the privilege alone.
   const u64 code = is_supervisor() ? supervisor_number_ * kSights + 1 : number_ * kSights;
-  state_.jump_tag = generation_ << kPageShift | code;
+  jump_set_ = &jump_set();
+  state_.jump_tag = jump_set_->generation << kPageShift | code;
+}
+
+Tlb::JumpSet& Tlb::jump_set() {
+  const u16 number = is_supervisor() ? supervisor_number_ : number_;
+  JumpSet& set = jump_sets_[is_supervisor() ? kUserJumpSets : number_ % kUserJumpSets];
+  if (set.number != number) {
+    set.number = number;
+    renew(set);
+  }
+  return set;
+}
+
+void Tlb::renew(JumpSet& set) {
+  set.generation = ++generations_;
+  set.pages.reset();
 }
 
 Tlb::Slot& Tlb::slot(Space space) {
@@ -108,8 +128,7 @@ void Tlb::clear_everything() {
   ++era_;
   next_number_ = 0;
   has_local_ = false;
-  ++generation_;
-  jump_pages_.reset();
+  for (JumpSet& set : jump_sets_) renew(set);
 }
 
 // -- Entries ----------------------------------------------------------------------------------------------
@@ -215,12 +234,14 @@ void Tlb::flush_page(u64 va) {
   for (u64 i = 0; i < kLargeShifts.size(); ++i) {
     if (large_pages_[i].test(large_page(va, kLargeShifts[i]))) flush_large_pages(va);
   }
-  if (jump_pages_.test(jump_page(va))) flush_jumps();
+  for (JumpSet& set : jump_sets_) {
+    if (set.pages.test(jump_page(va))) renew(set);
+  }
+  apply();
 }
 
 void Tlb::flush_jumps() {
-  ++generation_;
-  jump_pages_.reset();
+  for (JumpSet& set : jump_sets_) renew(set);
   apply();
 }
 

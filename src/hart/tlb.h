@@ -44,7 +44,7 @@ class Tlb {
   const Origin& origin(u64 va) { return bank().origin(va); }  // of State's entry for `va`
 
   // A jump entry for code in the page of `va` is being made.
-  void note_jump(u64 va) { jump_pages_.set(jump_page(va)); }
+  void note_jump(u64 va) { jump_set_->pages.set(jump_page(va)); }
 
   // sfence.vma's forms. Those with an address drop it in all address spaces.
   void flush_all();
@@ -58,14 +58,24 @@ class Tlb {
   void forget(const memory::PageSet& pages);
 
  private:
+  // More than a program has pages of code, in each half of the address space, so that a fence for data seldom
+  // hits one by chance.
+  static constexpr u64 kJumpPages = 32768;
+
   struct Slot {
     Space space;
     u16 number = 0;
     u32 era = 0;  // valid in this one only
   };
 
-  // More than a program and a kernel have pages of code, so that a fence for data seldom hits one by chance.
-  static constexpr u64 kJumpPages = 16384;
+  // What jump entries of one privilege in one address space have in common.
+  struct JumpSet {
+    u16 number = ~u16{0};           // of the space
+    u64 generation = 0;             // valid in this one only
+    std::bitset<kJumpPages> pages;  // which may have entries
+  };
+
+  static constexpr u64 kUserJumpSets = 8;
   static constexpr u64 kUserBanks = 4;
   static constexpr u64 kSupervisorBank = kUserBanks;
   static constexpr u64 kSumBank = kUserBanks + 1;
@@ -77,10 +87,12 @@ class Tlb {
 
   // By the half of the address space too: programs and kernels use large pages at different places.
   static u64 large_page(u64 va, u8 shift) { return (va >> shift) % (kLargePages / 2) * 2 + (va >> 63); }
-  static u64 jump_page(u64 va) { return (va >> kPageShift) & (kJumpPages - 1); }
+  static u64 jump_page(u64 va) { return (va >> kPageShift) % (kJumpPages / 2) * 2 + (va >> 63); }
   TlbBank& bank() { return banks_[bank_]; }
   TlbBank& user_bank() { return banks_[space_.asid % kUserBanks]; }
   bool is_supervisor() const { return sight_ != Sight::kUser && sight_ != Sight::kUserMxr; }
+  JumpSet& jump_set();
+  void renew(JumpSet& set);
   Slot& slot(Space space);
   u16 number_of(Space space);
   void find_numbers();
@@ -101,7 +113,8 @@ class Tlb {
   std::vector<Slot> slots_;
   std::array<Slot, 16> shared_slots_;  // by mode
   u32 era_ = 1;
-  std::bitset<kJumpPages> jump_pages_;  // which pages may have jump entries of this generation
+  std::vector<JumpSet> jump_sets_;  // user mode's by the space's number, and the supervisor's
+  JumpSet* jump_set_ = nullptr;     // of the context
   std::array<std::bitset<kLargePages>, kLargeShifts.size()> large_pages_;  // which may have entries
   Space space_;
   Sight sight_ = Sight::kSupervisor;
@@ -109,7 +122,7 @@ class Tlb {
   u16 supervisor_number_ = 0;  // of what the supervisor sees in it without SUM
   bool has_local_ = false;     // entries under the shared number that hold for space_ only
   u16 next_number_ = 0;
-  u64 generation_ = 0;
+  u64 generations_ = 0;  // that there were
 };
 
 }  // namespace cloister::hart

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
 #include <vector>
 
 namespace cloister::hart {
@@ -74,6 +75,39 @@ TEST_F(TlbTest, AFenceOfOneSpaceLeavesTheOthers) {
   EXPECT_FALSE(knows(kUserPage));
   tlb.select(kSecond, Sight::kUser);
   EXPECT_TRUE(knows(kUserPage));
+}
+
+TEST_F(TlbTest, AFenceForAPageEndsTheJumpsOfThoseThatJumpedThereOnly) {
+  const auto jump_tag = [this](Space space, Sight sight) {
+    tlb.select(space, sight);
+    return state->jump_tag;
+  };
+  // The kernel's page has the same place in its half of the addresses as the program's.
+  const u64 kernel = jump_tag(kFirst, Sight::kSupervisor);
+  tlb.note_jump(kKernelPage + kUserPage);
+  const u64 first = jump_tag(kFirst, Sight::kUser);
+  tlb.note_jump(kUserPage);
+  const u64 second = jump_tag(kSecond, Sight::kUser);
+  tlb.note_jump(kUserPage + kPageSize);
+
+  tlb.flush_page(kUserPage);
+  EXPECT_NE(jump_tag(kFirst, Sight::kUser), first);
+  EXPECT_EQ(jump_tag(kSecond, Sight::kUser), second);
+  EXPECT_EQ(jump_tag(kFirst, Sight::kSupervisor), kernel);
+}
+
+TEST_F(TlbTest, JumpsOfASpaceAreForgottenWhenOthersTakeTheirPlace) {
+  tlb.select(kFirst, Sight::kUser);
+  const u64 first = state->jump_tag;
+  tlb.note_jump(kUserPage);
+  std::set<u64> tags = {first};
+  for (u16 asid = 2; asid < 40; ++asid) {
+    tlb.select({kMode, asid}, Sight::kUser);
+    EXPECT_TRUE(tags.insert(state->jump_tag).second);
+  }
+  tlb.flush_page(kUserPage);  // which may no longer know that the first jumped there
+  tlb.select(kFirst, Sight::kUser);
+  EXPECT_NE(state->jump_tag, first);
 }
 
 TEST_F(TlbTest, TheSupervisorWithSumBorrowsWhatTheOthersKnow) {
