@@ -38,6 +38,10 @@ target_precompile_headers(cloister_standard_headers PRIVATE
   <memory> <numeric> <optional> <set> <span> <string> <string_view> <system_error> <unordered_map> <utility> <variant>
   <vector> <fmt/format.h>)
 
+# Several files of a folder are compiled at a time, which halves what is left of the cost of headers; so names within
+# a folder differ, those of anonymous namespaces too. The asan and tsan builds compile file by file.
+option(CLOISTER_UNITY "Compile several files of a folder at a time" ON)
+
 # cloister_library(hart SOURCES a.cpp b.cpp DEPS memory isa LIBS PkgConfig::X)
 # makes cloister_hart from this folder. DEPS are other folders of src/, LIBS are outside libraries.
 function(cloister_library name)
@@ -46,8 +50,23 @@ function(cloister_library name)
   target_link_libraries(cloister_${name} PUBLIC cloister_flags ${ARG_LIBS})
   target_compile_options(cloister_${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
   target_precompile_headers(cloister_${name} REUSE_FROM cloister_standard_headers)
+  target_compile_options(cloister_${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  set_target_properties(cloister_${name} PROPERTIES UNITY_BUILD ${CLOISTER_UNITY} UNITY_BUILD_BATCH_SIZE 8)
   foreach(dep ${ARG_DEPS})
     target_link_libraries(cloister_${name} PUBLIC cloister_${dep})
+  endforeach()
+endfunction()
+
+# cloister_program(cloisterd SOURCES main.cpp DEPS api LIBS X) makes the program of this name. What reads flags runs once:
+# it is optimized a little only, for CLI11 is large.
+function(cloister_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE cloister_flags ${ARG_LIBS})
+  target_compile_options(${name} PRIVATE -O1)
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ${CLOISTER_UNITY} UNITY_BUILD_BATCH_SIZE 0)
+  foreach(dep ${ARG_DEPS})
+    target_link_libraries(${name} PRIVATE cloister_${dep})
   endforeach()
 endfunction()
 

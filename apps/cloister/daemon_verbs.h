@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -10,6 +9,10 @@
 #include "api/http.h"
 #include "base/result.h"
 #include "output.h"
+
+namespace CLI {
+class App;
+}
 
 namespace cloister::client {
 

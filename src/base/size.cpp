@@ -41,6 +41,16 @@ Result<Bytes> parse_size(std::string_view text) {
   return Bytes{number << shift};
 }
 
+Result<u64> parse_number(std::string_view what, std::string_view text, u64 least, u64 most) {
+  u64 number = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, status] = std::from_chars(text.data(), end, number);
+  if (status != std::errc() || stop != end || number < least || number > most) {
+    return error("{} '{}' is not a whole number from {} to {}", what, text, least, most);
+  }
+  return number;
+}
+
 std::string format_size(Bytes size) {
   for (const Unit& unit : kUnits) {
     if (size.raw != 0 && size.raw % (u64{1} << unit.shift) == 0) {

@@ -27,6 +27,15 @@ TEST(Size, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(parse_size("16777215TiB").ok());
 }
 
+TEST(Number, IsWholeAndWithinItsBounds) {
+  EXPECT_EQ(*parse_number("cpus", "64", 1, 64), 64u);
+  for (const char* text : {"", "0", "65", "1.5", "-1", "4 ", "99999999999999999999"}) {
+    const auto number = parse_number("cpus", text, 1, 64);
+    ASSERT_FALSE(number.ok()) << text;
+    EXPECT_EQ(number.failure().message, fmt::format("cpus '{}' is not a whole number from 1 to 64", text));
+  }
+}
+
 TEST(Size, IsWrittenInTheLargestUnitThatIsExact) {
   EXPECT_EQ(format_size({512 * kMiB}), "512 MiB");
   EXPECT_EQ(format_size({1536 * kMiB}), "1536 MiB");

@@ -24,6 +24,8 @@ inline constexpr u64 kPageShift = 12;
 inline constexpr u64 kPageSize = u64{1} << kPageShift;
 inline constexpr u64 kPageMask = kPageSize - 1;
 
+constexpr u64 round_up(u64 value, u64 to) { return (value + to - 1) / to * to; }
+
 inline constexpr u64 kKiB = 1024;
 inline constexpr u64 kMiB = 1024 * kKiB;
 inline constexpr u64 kGiB = 1024 * kMiB;

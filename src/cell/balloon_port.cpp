@@ -16,7 +16,7 @@ using policy::memory::Units;
 constexpr std::chrono::seconds kPatience{5};
 constexpr Nanos kSecond{1'000'000'000};
 constexpr u32 kMostSaid = 200;  // ten times what the ABI allows
-constexpr u32 kMostBytes = std::max(sizeof(cloister_balloon_hello), sizeof(cloister_balloon_state));
+constexpr u32 kLongestRecord = std::max(sizeof(cloister_balloon_hello), sizeof(cloister_balloon_state));
 
 Units units(u64 bytes) { return {std::min(bytes >> kPageShift, policy::memory::kMaxUnits.raw)}; }
 
@@ -24,7 +24,7 @@ bool yields(const cloister_balloon_state& state) { return state.reason == CLOIST
 
 }  // namespace
 
-BalloonPort::Application::Application(os::UnixStream socket) : stream(std::move(socket), kMostBytes) {}
+BalloonPort::Application::Application(os::UnixStream socket) : stream(std::move(socket), kLongestRecord) {}
 
 BalloonPort::~BalloonPort() {
   for (const auto& [id, application] : applications_) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cell/command_line.h"
 
+#include <CLI/CLI.hpp>
+
 #include "cell/options.h"
 
 namespace cloister::cell {

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "machine/config.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace cloister::cell {
 

@@ -7,7 +7,7 @@
 namespace cloister::cell {
 namespace {
 
-constexpr u32 kMostBytes = sizeof(cloister_condition);
+constexpr u32 kRecordBytes = sizeof(cloister_condition);
 
 }  // namespace
 
@@ -18,7 +18,7 @@ ConditionPort::~ConditionPort() {
 void ConditionPort::accept(os::UnixStream stream) {
   if (clients_.size() >= kMostClients) return;
   const int id = stream.fd().get();
-  clients_.emplace(id, Client{RecordStream(std::move(stream), kMostBytes)});
+  clients_.emplace(id, Client{RecordStream(std::move(stream), kRecordBytes)});
   push(id);
 }
 

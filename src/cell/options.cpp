@@ -2,7 +2,6 @@
 #include "cell/options.h"
 
 #include <algorithm>
-#include <charconv>
 #include <vector>
 
 #include "base/size.h"
@@ -11,16 +10,6 @@ namespace cloister::cell {
 namespace {
 
 using machine::MachineConfig;
-
-Result<u64> parse_number(std::string_view what, std::string_view text, u64 least, u64 most) {
-  u64 number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, status] = std::from_chars(text.data(), end, number);
-  if (status != std::errc() || stop != end || number < least || number > most) {
-    return error("{} '{}' is not a whole number from {} to {}", what, text, least, most);
-  }
-  return number;
-}
 
 // Splits "a,b=c" at its commas: {"a", ""}, {"b", "c"}. A word without '=' has an empty value.
 struct Word {

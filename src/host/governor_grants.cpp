@@ -12,14 +12,14 @@ using cell::control::Want;
 namespace {
 
 // A cell that asks for this much more than it may ever hold is mistaken about itself.
-constexpr Pages kSlack{4096};
+constexpr Pages kAskSlack{4096};
 constexpr Nanos kKeepTime{2'000'000'000};
 
 }  // namespace
 
 void Governor::on_want(Member& member, const Want& want, Nanos now) {
   const Pages cap = policy::memory::pages_of(tree_.cap(member.client));
-  if (want.pages > (cap + kSlack).raw)
+  if (want.pages > (cap + kAskSlack).raw)
     lie(member, fmt::format("it wants {} pages, and has {} at most", want.pages, cap.raw));
   member.want = Pages{std::min(want.pages, cap.raw)};
   member.waiting = want.waiting != 0;

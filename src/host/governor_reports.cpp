@@ -16,7 +16,7 @@ using policy::memory::units_of;
 namespace {
 
 // A report is a moment older than the books.
-constexpr Pages kSlack{2048};
+constexpr Pages kReportSlack{2048};
 // Bound: a cell that takes so much for itself, and so much for each hart's translations, is no cell of ours.
 constexpr Pages kMostForItself{32'768};
 constexpr Pages kMostForAHart{32'768};
@@ -63,7 +63,7 @@ cell::control::Settings sampling_of(const Settings& settings) {
 
 void Governor::on_report(Member& member, const Report& report, Nanos now) {
   const u64 most = member.cell.order().size().raw;
-  if (report.used_pages > held(member).raw + kSlack.raw) {
+  if (report.used_pages > held(member).raw + kReportSlack.raw) {
     lie(member, fmt::format("it uses {} pages and holds {}", report.used_pages, held(member).raw));
   }
   if (report.touched > report.sampled || report.last_touched > report.last_sampled ||

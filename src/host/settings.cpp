@@ -2,7 +2,6 @@
 #include "host/settings.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
@@ -17,16 +16,6 @@ namespace {
 using policy::memory::Fraction;
 using policy::memory::TaxKind;
 using policy::memory::ThresholdKind;
-
-Result<u64> parse_number(std::string_view what, std::string_view text, u64 least, u64 most) {
-  u64 number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, status] = std::from_chars(text.data(), end, number);
-  if (status != std::errc() || stop != end || number < least || number > most) {
-    return error("{} '{}' is not a whole number from {} to {}", what, text, least, most);
-  }
-  return number;
-}
 
 template <std::string Settings::*member>
 Result<void> set_folder(Settings& settings, std::string_view text) {

@@ -21,7 +21,7 @@ CodeCache::CodeCache(os::MemFile file, os::Mapping write, os::Mapping run)
     : file_(std::move(file)), write_(std::move(write)), run_(std::move(run)) {}
 
 CodeCache::Place CodeCache::allocate(std::size_t size) {
-  const std::size_t begin = (used_ + kAlignment - 1) / kAlignment * kAlignment;
+  const std::size_t begin = round_up(used_, kAlignment);
   const std::size_t end = write_.size().raw - cold_used_;
   if (begin > end || size > end - begin) return {};
   used_ = begin + size;
@@ -29,7 +29,7 @@ CodeCache::Place CodeCache::allocate(std::size_t size) {
 }
 
 CodeCache::Place CodeCache::allocate_cold(std::size_t size) {
-  const std::size_t taken = (size + kAlignment - 1) / kAlignment * kAlignment;
+  const std::size_t taken = round_up(size, kAlignment);
   if (taken > write_.size().raw - used_ - cold_used_) return {};
   cold_used_ += taken;
   const std::size_t begin = write_.size().raw - cold_used_;

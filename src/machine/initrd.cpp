@@ -12,6 +12,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/units.h"
 #include "machine/gzip.h"
 
 namespace cloister::machine {
@@ -46,8 +47,6 @@ std::optional<u64> hex_field(Content content, std::size_t index) {
   if (failure != std::errc() || end != begin + kField) return std::nullopt;
   return value;
 }
-
-constexpr u64 round_up(u64 value, u64 to) { return (value + to - 1) / to * to; }
 
 // newc: a header of 110 characters, the name, the data; name and data padded to 4. The last file is
 // TRAILER!!!.

@@ -17,7 +17,6 @@ constexpr u64 kWorkingRoom = 16 * kMiB;
 // Bound: an initrd that unpacks must fit in memory twice anyway.
 constexpr Bytes kMaxInitrd{2 * kGiB};
 
-constexpr u64 round_up(u64 value, u64 to) { return (value + to - 1) / to * to; }
 constexpr u64 round_down(u64 value, u64 to) { return value / to * to; }
 
 Result<std::vector<std::byte>> read_file(const os::File& file, Bytes limit) {

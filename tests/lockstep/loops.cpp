@@ -38,9 +38,9 @@ constexpr std::array kConversions = {Op::fcvt_s_d, Op::fcvt_d_s, Op::fcvt_d_w,
                                      Op::fcvt_d_l, Op::fmv_d_x,  Op::fsqrt_d};
 constexpr u8 kDynamic = 7;
 
-class Generator {
+class LoopGenerator {
  public:
-  explicit Generator(Random& random) : random_(random) {}
+  explicit LoopGenerator(Random& random) : random_(random) {}
 
   std::vector<u32> program() {
     for (u64 lead = random_.below(900); lead != 0; --lead) add({.op = Op::addi});  // somewhere in its page
@@ -225,6 +225,6 @@ class Generator {
 
 }  // namespace
 
-std::vector<u32> random_loops(Random& random) { return Generator(random).program(); }
+std::vector<u32> random_loops(Random& random) { return LoopGenerator(random).program(); }
 
 }  // namespace cloister::lockstep

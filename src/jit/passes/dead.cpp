@@ -5,7 +5,7 @@ namespace cloister::jit::passes {
 namespace {
 
 // Backward, with the registers that somebody may still look at. Where a step can leave the block, all are.
-void visit(ir::Block& block) {
+void mark_dead(ir::Block& block) {
   u64 seen = ~u64{0};
   for (auto step = block.steps.rbegin(); step != block.steps.rend(); ++step) {
     if (step->folded) {
@@ -26,7 +26,7 @@ void visit(ir::Block& block) {
 }  // namespace
 
 void find_dead(ir::Region& region) {
-  for (ir::Block& block : region.blocks) visit(block);
+  for (ir::Block& block : region.blocks) mark_dead(block);
 }
 
 }  // namespace cloister::jit::passes

@@ -41,7 +41,7 @@ struct OverlayLayout {
 
   u64 clusters() const { return (disk_size.raw + kClusterSize - 1) >> kClusterShift; }
   u64 map_offset() const { return kPageSize; }
-  Bytes map_size() const { return {(clusters() + kPageSize * 8 - 1) / (kPageSize * 8) * kPageSize}; }
+  Bytes map_size() const { return {round_up(clusters(), kPageSize * 8) / 8}; }
   u64 data_offset() const { return map_offset() + map_size().raw; }
   Bytes file_size() const { return {data_offset() + clusters() * kClusterSize}; }
 };
