@@ -12,7 +12,7 @@ namespace {
 
 using control::Message;
 
-constexpr auto kRetry = std::chrono::milliseconds(200);
+constexpr auto kReconnect = std::chrono::milliseconds(200);
 constexpr int kMostAtOnce = 64;
 
 }  // namespace
@@ -102,11 +102,11 @@ void ControlLink::lose() {
   open_ = welcome_ = false;
   waiting_.clear();
   listener_.on_alone(ever_);
-  retry_ = loop_.after(kRetry, [this] { retry(); });
+  retry_ = loop_.after(kReconnect, [this] { retry(); });
 }
 
 void ControlLink::retry() {
-  if (!open().ok()) retry_ = loop_.after(kRetry, [this] { retry(); });
+  if (!open().ok()) retry_ = loop_.after(kReconnect, [this] { retry(); });
 }
 
 }  // namespace cloister::cell

@@ -32,12 +32,6 @@ constexpr Nanos kLookAtCurve{5'000'000'000};
 constexpr Nanos kCurveAge{120'000'000'000};  // what is older than this counts half
 constexpr Nanos kRoomTime{1'000'000'000};
 
-u64 seed() {
-  u64 random = 0;
-  os::fill_random(std::as_writable_bytes(std::span(&random, 1)));
-  return random;
-}
-
 // Free page reports and sharing come by themselves: there is nothing to order.
 memory::Ways ways_of(u32 bits) {
   using memory::Ways;
@@ -65,8 +59,8 @@ void add(const memory::ByWay& frames, control::Done& done) {
 Housekeeper::Housekeeper(memory::GuestMemory& memory, Lease& lease,
                          std::function<void(const control::Done&)> done, std::function<Nanos()> run_time)
     : memory_(memory),
-      reclaimer_(memory, seed()),
-      sampler_(memory, seed()),
+      reclaimer_(memory, os::random_number()),
+      sampler_(memory, os::random_number()),
       lease_(lease),
       done_(std::move(done)),
       run_time_(std::move(run_time)) {}
@@ -249,7 +243,7 @@ void Housekeeper::trace(u32 samples) {
   if (samples == 0 && !curve_) return;
   if (samples == 0 || !curve_ || curve_->samples() != samples) {
     curve_.reset();
-    if (samples != 0) curve_.emplace(memory_, seed(), samples);
+    if (samples != 0) curve_.emplace(memory_, os::random_number(), samples);
     looked_ = {};
     aged_ = now;
   } else if (now - looked_ < kLookAtCurve) {

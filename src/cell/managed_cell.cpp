@@ -242,7 +242,7 @@ void ManagedCell::end(ExitStatus status, const std::string& reason) {
   if (link_) link_->send_at_the_end(ended);
 }
 
-ExitStatus complain(ExitStatus status, const Error& failure) {
+ExitStatus refuse(ExitStatus status, const Error& failure) {
   fmt::print(stderr, "cloister-cell: {}\n", failure.message);
   return status;
 }
@@ -283,7 +283,7 @@ Result<ExitStatus> run(const RunRequest& request) {
 ExitStatus run_managed_cell(const RunRequest& request) {
   os::ignore_broken_pipes();
   const auto status = run(request);
-  return status.ok() ? *status : complain(kRefused, status.failure());
+  return status.ok() ? *status : refuse(kRefused, status.failure());
 }
 
 }  // namespace cloister::cell

@@ -9,7 +9,7 @@
 namespace cloister::cell {
 namespace {
 
-constexpr std::size_t kPiece = 65536;
+constexpr std::size_t kReadPiece = 65536;
 
 void drop_front(std::vector<std::byte>& bytes, std::size_t count) {
   bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count));
@@ -21,7 +21,7 @@ void drop_front(std::vector<std::byte>& bytes, std::size_t count) {
 bool RecordStream::read() {
   if (broken_) return false;
   const std::size_t before = read_.size();
-  const std::size_t room = std::min<std::size_t>(sizeof(cloister_record) + most_, kPiece);
+  const std::size_t room = std::min<std::size_t>(sizeof(cloister_record) + most_, kReadPiece);
   read_.resize(before + room);
   const auto got = stream_.read(std::span(read_).subspan(before));
   read_.resize(before + (got.ok() ? *got : 0));

@@ -7,19 +7,9 @@
 #include "base/os/entropy.h"
 
 namespace cloister::cell {
-namespace {
-
-u64 seed() {
-  u64 random = 0;
-  os::fill_random(std::as_writable_bytes(std::span(&random, 1)));
-  return random;
-}
-
-}  // namespace
-
 Sharer::Sharer(memory::GuestMemory& memory, Housekeeper& housekeeper,
                std::function<void(const control::Message&)> tell)
-    : memory_(memory), housekeeper_(housekeeper), tell_(std::move(tell)), random_(seed()) {}
+    : memory_(memory), housekeeper_(housekeeper), tell_(std::move(tell)), random_(os::random_number()) {}
 
 Gpn Sharer::page_at(u64 index) const { return Gpn{memory_.base().page() + index}; }
 

@@ -9,7 +9,16 @@ namespace cloister::device {
 namespace {
 
 // Offsets. RBR (read) and THR (write) share 0; the divisor latch hides 0 and 1 while LCR.DLAB is set.
-enum UartRegister : u64 { kData = 0, kIer = 1, kIirFcr = 2, kLcr = 3, kMcr = 4, kLsr = 5, kMsr = 6, kScr = 7 };
+enum UartRegister : u64 {
+  kData = 0,
+  kIer = 1,
+  kIirFcr = 2,
+  kLcr = 3,
+  kMcr = 4,
+  kLsr = 5,
+  kMsr = 6,
+  kScr = 7
+};
 
 constexpr u8 kIerReceived = 0x01;
 constexpr u8 kIerTransmitter = 0x02;

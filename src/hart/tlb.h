@@ -70,7 +70,7 @@ class Tlb {
 
   // What jump entries of one privilege in one address space have in common.
   struct JumpSet {
-    u16 number = ~u16{0};           // of the space
+    u16 number = 0xffff;            // of the space
     u64 generation = 0;             // valid in this one only
     std::bitset<kJumpPages> pages;  // which may have entries
   };

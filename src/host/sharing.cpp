@@ -36,7 +36,7 @@ using cell::control::Unshared;
 namespace {
 
 constexpr Nanos kPageCost{2'500};
-constexpr u64 kMostAtOnce = 4096;  // pages: what was saved up while nobody had to be asked
+constexpr u64 kMostSaved = 4096;  // pages: what was saved up while nobody had to be asked
 
 }  // namespace
 
@@ -104,7 +104,7 @@ void Sharing::tick(Nanos now) {
   const Nanos since = now - last_tick_;
   last_tick_ = now;
   budget_ += std::min(since.raw, u64{1'000'000'000}) * settings_.scan_share / 100 / kPageCost.raw;
-  budget_ = std::min(budget_, kMostAtOnce);
+  budget_ = std::min(budget_, kMostSaved);
   std::vector<Member*> idle;
   for (auto& [cell, member] : members_) {
     if (!member.asked && cell->connected() && cell->state() == CellState::kRunning) idle.push_back(&member);

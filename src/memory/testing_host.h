@@ -122,7 +122,7 @@ inline u64 chosen_seed() {
   if (const char* given = std::getenv("CLOISTER_SEED"); given != nullptr) {
     seed = std::strtoull(given, nullptr, 0);
   } else {
-    os::fill_random(std::as_writable_bytes(std::span(&seed, 1)));
+    seed = os::random_number();
   }
   std::printf("CLOISTER_SEED=%llu\n", static_cast<unsigned long long>(seed));
   return seed;

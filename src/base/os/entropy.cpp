@@ -18,4 +18,10 @@ void fill_random(std::span<std::byte> to) {
   }
 }
 
+u64 random_number() {
+  u64 number = 0;
+  fill_random(std::as_writable_bytes(std::span(&number, 1)));
+  return number;
+}
+
 }  // namespace cloister::os

@@ -20,7 +20,7 @@ Homes::Homes(const Homes& region, const passes::Ranking& loop) {
   }
   for (const auto* registers : {&loop.integers, &loop.floats}) {
     const bool is_float = registers == &loop.floats;
-    const i8 count = is_float ? kFloatHomes : kIntegerHomes;
+    const auto count = static_cast<i8>(is_float ? kFloatHomes : kIntegerHomes);
     i8 place = 0;
     for (const u8 reg : *registers) {
       if (has(reg)) continue;

@@ -12,7 +12,7 @@ namespace {
 
 // Bytes pass through a buffer of this size: a page of the guest's must not stay pinned while a terminal is
 // slow.
-constexpr std::size_t kPiece = 1024;
+constexpr std::size_t kMostAtOnce = 1024;
 
 }  // namespace
 
@@ -48,9 +48,9 @@ void Console::notify(u32 queue_index) {
 
 void Console::transmit(Port& port) {
   drain(port, kTransmit, [&](Chain& chain) {
-    std::array<std::byte, kPiece> piece;
+    std::array<std::byte, kMostAtOnce> piece;
     for (u32 left = std::min(chain.readable(), kMaxOutput); left > 0;) {
-      const auto part = std::span(piece).first(std::min<std::size_t>(left, kPiece));
+      const auto part = std::span(piece).first(std::min<std::size_t>(left, kMostAtOnce));
       if (!chain.read(part)) return;
       backend_.output(part);
       left -= static_cast<u32>(part.size());
@@ -73,8 +73,8 @@ bool Console::fill_next_buffer(Port& port) {
   auto chain = queue.pop();
   if (!chain) return false;
   if (chain->writable() == 0) return port.fail("a console buffer has no room"), false;
-  std::array<std::byte, kPiece> piece;
-  const std::size_t room = std::min<std::size_t>(chain->writable(), kPiece);
+  std::array<std::byte, kMostAtOnce> piece;
+  const std::size_t room = std::min<std::size_t>(chain->writable(), kMostAtOnce);
   const std::size_t count = backend_.take_input(std::span(piece).first(room));
   if (count == 0) return queue.undo_pop(), false;
   const bool written = chain->write(std::span(piece).first(count));
