@@ -2,7 +2,7 @@
 // cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT | vsock-ask PORT LINE
 // |
 //                balloon-refusals | balloon-hold MIB | touch MIB | condition | condition-cost TIMES |
-//                condition-wait CHANGES
+//                condition-wait CHANGES | stillness SECONDS
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -24,10 +24,11 @@ int main(int argc, char** argv) {
   if (verb == "condition" && argc == 2) return show_condition();
   if (verb == "condition-cost" && argc == 3) return condition_cost(value(2));
   if (verb == "condition-wait" && argc == 3) return condition_wait(value(2));
+  if (verb == "stillness" && argc == 3) return watch_for_stillness(value(2));
   std::fprintf(stderr,
                "usage: cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT "
                "| vsock-ask PORT LINE |\n"
                "                      balloon-refusals | balloon-hold MIB | touch MIB | condition |\n"
-               "                      condition-cost TIMES | condition-wait CHANGES\n");
+               "                      condition-cost TIMES | condition-wait CHANGES | stillness SECONDS\n");
   return 2;
 }

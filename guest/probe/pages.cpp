@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <thread>
 #include <vector>
 
 #include "probe.h"
@@ -87,6 +89,19 @@ int work_on_pages(std::uint64_t seed, std::uint64_t mib) {
     if (!pages.holds(page)) return std::printf("a page is wrong\n"), 1;
   }
   std::printf("all pages hold\n");
+  return 0;
+}
+
+int watch_for_stillness(unsigned long long seconds) {
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + std::chrono::seconds(seconds);
+  std::chrono::duration<double> longest{};
+  for (auto now = Clock::now(), next = now; now < end; now = next) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    next = Clock::now();
+    longest = std::max<std::chrono::duration<double>>(longest, next - now);
+  }
+  std::printf("stood still for %.3f s at most\n", longest.count() - 0.001);
   return 0;
 }
 

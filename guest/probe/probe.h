@@ -33,6 +33,8 @@ int balloon_hold(unsigned long long mib);
 int touch(unsigned long long mib);
 // What one look at the condition costs, by its page and by the call.
 int condition_cost(unsigned long long times);
+// Sleeps for a millisecond over and over, for so long; says what the longest took beyond that.
+int watch_for_stillness(unsigned long long seconds);
 // Waits for so many changes of the condition, and says how long after its making each was heard of.
 int condition_wait(unsigned long long changes);
 // A connection to a port of the host; -1 with the reason on standard error.
