@@ -21,7 +21,8 @@ std::chrono::nanoseconds look_every(const control::Settings& settings) {
 }
 
 constexpr auto kLookAtGuest = std::chrono::milliseconds(10);
-// A guest that gives nothing for so long, or nothing more, is not waited for.
+// A guest that gives nothing for so long, or nothing more for a quarter of the time it has, is not waited
+// for.
 constexpr Nanos kGuestPatience{1'000'000'000};
 // So much is reclaimed before the daemon hears of it: what waits for it need not wait for the whole.
 constexpr Pages kPiece{4096};
@@ -162,38 +163,56 @@ void Housekeeper::begin(const control::Reclaim& order) {
   const Nanos now = os::monotonic_now(), deadline = now + Nanos{order.deadline_nanos};
   control::Done done;
   done.order = order.order;
+  const bool asks = order.ask_guest != 0 && order.keep == 0 &&
+                    (order.ways & control::bit(Way::kBalloon)) != 0 && guest_.able && guest_.able();
   if (order.keep == 0) {
     const u64 held = lease_.figures().held.raw;
-    lease_.owe(Pages{std::min(order.pages, held - std::min(held, order.least_pages))});
+    const Pages owed{std::min(order.pages, held - std::min(held, order.least_pages))};
+    // A balloon that grows where there are no frames needs at most as many as it is asked for.
+    lease_.owe(owed, asks ? owed : Pages{});
   }
-  const bool asks =
-      order.ask_guest != 0 && order.keep == 0 && (order.ways & control::bit(Way::kBalloon)) != 0;
-  const Pages missing = lease_.owed();
-  if (!asks || missing == Pages{} || !guest_.able || !guest_.able()) {
+  if (!asks || lease_.missing() == Pages{}) {
     take(order, deadline, done);
     return done_(done);
   }
   (void)memory_.begin_shrinking();
   const Nanos until = now + Nanos{order.deadline_nanos / 4 * 3};
-  asked_ = Asked{order, done, missing, deadline, until, now};
-  guest_.ask(missing, until);
+  const Nanos patience = std::max(kGuestPatience, Nanos{order.deadline_nanos / 4});
+  asked_ = Asked{order, done, lease_.owed(), deadline, until, now, patience};
+  guest_.ask(lease_.missing(), until);
+}
+
+// Returns what is still owed.
+Pages Housekeeper::count_given() {
+  const Pages owed = lease_.owed();
+  const Pages given = asked_->missing - std::min(asked_->missing, owed);
+  asked_->done.by_way[static_cast<u32>(Way::kBalloon)] += given.raw;
+  if (given != Pages{}) asked_->moved = os::monotonic_now();
+  asked_->missing = owed;
+  return owed;
 }
 
 // What comes back while the guest is asked is taken to be its doing.
 void Housekeeper::look_at_guest() {
+  const Pages owed = count_given();
   const Nanos now = os::monotonic_now();
-  const Pages owed = lease_.owed();
-  if (owed < asked_->missing) {
-    asked_->done.by_way[static_cast<u32>(Way::kBalloon)] += (asked_->missing - owed).raw;
-    asked_->missing = owed;
-    asked_->moved = now;
-  }
-  if (owed == Pages{} || now >= asked_->until || now - asked_->moved > kGuestPatience) take_rest();
+  if (owed == Pages{} || now >= asked_->until || now - asked_->moved > asked_->patience) return take_rest();
+  if (lease_.waiting()) help_guest();
+}
+
+// It has nothing left to work with, and may stand still wholly. The reclaimer does the shrinking itself.
+void Housekeeper::help_guest() {
+  (void)memory_.end_shrinking();
+  const auto report = reclaim(kRoom, control::kEveryWay, os::monotonic_now() + kRoomTime);
+  (void)memory_.begin_shrinking();
+  add(report.frames, asked_->done);
+  asked_->missing -= std::min(asked_->missing, report.frames.total());
 }
 
 void Housekeeper::take_rest() {
   Asked asked = *std::exchange(asked_, std::nullopt);
   (void)memory_.end_shrinking();
+  lease_.owe(lease_.owed());
   take(asked.order, asked.deadline, asked.done);
   done_(asked.done);
 }
@@ -201,12 +220,12 @@ void Housekeeper::take_rest() {
 // With `keep` the frames stay: whoever waits for one finds it in the lease, and asks again for what is still
 // missing.
 void Housekeeper::take(const control::Reclaim& order, Nanos deadline, control::Done& done) {
-  Pages missing = order.keep == 0 ? lease_.owed() : Pages{order.pages};
+  Pages missing = order.keep == 0 ? lease_.missing() : Pages{order.pages};
   while (missing != Pages{}) {
     const auto report = reclaim(std::min(missing, kPiece), order.ways, deadline);
     add(report.frames, done);
     missing =
-        order.keep == 0 ? lease_.owed() : missing - std::min(missing, std::max(report.returned, Pages{1}));
+        order.keep == 0 ? lease_.missing() : missing - std::min(missing, std::max(report.returned, Pages{1}));
     if (report.end != memory::ReclaimEnd::kDone) break;
   }
   if (order.keep == 0) {

@@ -68,11 +68,14 @@ class Housekeeper {
     Nanos deadline;  // of the order
     Nanos until;     // for the guest
     Nanos moved;     // when something came last
+    Nanos patience;  // how long nothing may come
   };
 
   void run();
   void begin(const control::Reclaim& order);
   void look_at_guest();
+  Pages count_given();
+  void help_guest();
   void take_rest();
   void take(const control::Reclaim& order, Nanos deadline, control::Done& done);
   memory::ReclaimReport reclaim(Pages wanted, u32 ways, Nanos deadline);

@@ -8,8 +8,12 @@
 // kQuick, and halves when it lasted: a guest at rest keeps at most a megabyte or so that it does not use, for
 // what lies here is missing elsewhere. A guest that frees a lot gives it back at once but for one batch.
 //
-// What is owed to the daemon comes first: as long as anything is, frames that come back are not spare, and
-// a hart that wants one has to ask, so that reclaim and a greedy guest do not run a race.
+// What is owed to the daemon comes first, but not alone. A hart that wants a frame while a debt is paid would
+// otherwise stand still until it is paid, and with it the guest that is to pay: its balloon grows into pages
+// that have no frame yet as often as into others, and must have one to find that out. So of what comes back,
+// as much may stay as was paid, a little at a time, and a loan besides where the guest is asked for its part.
+// Reclaim and a greedy guest still run no race: a debt is paid at the latest when twice as much and the loan
+// came back. What lies here pays the last of it.
 #include "cell/lease.h"
 
 #include <algorithm>
@@ -82,9 +86,8 @@ void Lease::give_back(Pages frames) {
     MutexLock lock(mutex_);
     CHECK(frames <= used_);
     used_ -= frames;
-    spare_ += frames;
-    pay();
-    if (spare_.raw > 3 * batch_.raw && waiting_ == 0) {
+    add(frames);
+    if (owed_ == Pages{} && spare_.raw > 3 * batch_.raw && waiting_ == 0) {
       returned_ += spare_ - batch_;
       spare_ = batch_;
     }
@@ -93,11 +96,21 @@ void Lease::give_back(Pages frames) {
   news_();
 }
 
-void Lease::pay() {
-  const Pages paid = std::min(owed_, spare_);
+void Lease::add(Pages frames) {
+  spare_ += frames;
+  pay(frames);
+}
+
+// `come`: the part of what is spare that a debt was not looked at for yet.
+void Lease::pay(Pages come) {
+  const Pages room = kKept - std::min(kKept, spare_ - come);
+  const Pages kept = spare_ < owed_ ? std::min({come, credit_, room}) : Pages{};
+  const Pages paid = spare_ < owed_ ? come - kept : owed_;
   spare_ -= paid;
   owed_ -= paid;
   returned_ += paid;
+  credit_ -= kept;
+  credit_ = std::max(credit_, std::min(credit_ + paid, kKept));
 }
 
 Lease::News Lease::take_news() {
@@ -116,9 +129,8 @@ void Lease::granted(Pages frames) {
     granted_at_ = now;
     if (since < kQuick) batch_ = std::min(batch_ + batch_, kLargestBatch);
     if (since > kLong) batch_ = kSmallestBatch;
-    spare_ += frames;
+    add(frames);
     wanted_ -= std::min(wanted_, frames);
-    pay();
   }
   changed_.notify_all();
   news_();
@@ -142,12 +154,13 @@ Pages Lease::held_for_greeting() {
   return used_ + spare_;
 }
 
-void Lease::owe(Pages frames) {
+void Lease::owe(Pages frames, Pages loan) {
   {
     MutexLock lock(mutex_);
     owed_ = frames;
+    credit_ = loan;
     batch_ = kSmallestBatch;
-    pay();
+    pay(spare_);
   }
   news_();
 }
@@ -155,6 +168,11 @@ void Lease::owe(Pages frames) {
 Pages Lease::owed() const {
   MutexLock lock(mutex_);
   return owed_;
+}
+
+Pages Lease::missing() const {
+  MutexLock lock(mutex_);
+  return owed_ - std::min(owed_, spare_);
 }
 
 bool Lease::waiting() const {

@@ -39,9 +39,11 @@ class Lease final : public memory::FrameSource {
 
   // -- For the housekeeper.
   // So many frames are the daemon's, as soon as they are not used: at once from what is spare, then as they
-  // come back. Replaces what was owed before.
-  void owe(Pages frames);
+  // come back. Replaces what was owed before. `loan` may stay meanwhile, a little at a time, for who waits.
+  void owe(Pages frames, Pages loan = {});
   Pages owed() const;
+  // So many must still come back.
+  Pages missing() const;
   // Somebody waits for a frame now.
   bool waiting() const;
 
@@ -56,9 +58,11 @@ class Lease final : public memory::FrameSource {
  private:
   static constexpr Pages kSmallestBatch{256};
   static constexpr Pages kLargestBatch{4096};
+  static constexpr Pages kKept{1024};  // spare at most, as long as more is owed
 
   Pages take_spare(Pages most) REQUIRES(mutex_);
-  void pay() REQUIRES(mutex_);
+  void pay(Pages come) REQUIRES(mutex_);
+  void add(Pages frames) REQUIRES(mutex_);
   bool begin_waiting();
   void wait();
   bool ask_ahead() REQUIRES(mutex_);
@@ -69,6 +73,7 @@ class Lease final : public memory::FrameSource {
   Pages used_ GUARDED_BY(mutex_);
   Pages spare_ GUARDED_BY(mutex_);
   Pages owed_ GUARDED_BY(mutex_);
+  Pages credit_ GUARDED_BY(mutex_);    // may stay of what comes back
   Pages returned_ GUARDED_BY(mutex_);  // not told yet
   Pages wanted_ GUARDED_BY(mutex_);    // asked for and not granted yet
   bool ask_ GUARDED_BY(mutex_) = false;

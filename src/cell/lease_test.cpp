@@ -27,6 +27,14 @@ struct Bank {
     }
   }
 
+  // The cell has so many frames in use, and no others.
+  void has(u64 frames) {
+    lease.granted(Pages{frames});
+    free -= frames;
+    ASSERT_EQ(lease.try_take(Pages{frames}), Pages{frames});
+    (void)lease.take_news();
+  }
+
   std::atomic<u64> free;
   Lease lease{[] {}};
 };
@@ -74,6 +82,54 @@ TEST(Lease, WhatIsSpareIsGivenUpAtOnce) {
   bank.lease.owe(Pages{200});
   EXPECT_EQ(bank.lease.owed(), Pages{0});
   EXPECT_EQ(bank.lease.take_news().returned, Pages{200});
+}
+
+// A balloon application that grows into memory without frames must have some, to have any to give.
+TEST(Lease, AGuestThatOwesAndIsAskedKeepsALittleToWorkWith) {
+  Bank bank(10'000);
+  bank.has(6000);
+  bank.lease.owe(Pages{4000}, Pages{4000});
+  bank.lease.give_back(Pages{512});
+  EXPECT_EQ(bank.lease.owed(), Pages{4000});
+  EXPECT_EQ(bank.lease.missing(), Pages{4000 - 512});
+  EXPECT_EQ(bank.lease.try_take(Pages{512}), Pages{512});
+  bank.lease.give_back(Pages{512 + 3488});
+  EXPECT_EQ(bank.lease.owed(), Pages{0}) << "what lies here pays the last of it";
+  EXPECT_EQ(bank.lease.figures().held, Pages{2000});
+}
+
+TEST(Lease, WhatIsKeptOfADebtIsLittleAtATimeAndBoundedInAll) {
+  Bank bank(30'000);
+  bank.has(20'000);
+  bank.lease.owe(Pages{10'000}, Pages{3000});
+  bank.lease.give_back(Pages{2000});
+  EXPECT_EQ(bank.lease.figures().held, Pages{20'000 - 976});
+  // A guest that takes all that it can get has its loan, and afterwards as much as is paid, and no more.
+  u64 back = 2000;
+  for (; bank.lease.owed() != Pages{}; back += 64) {
+    EXPECT_LE(bank.lease.try_take(Pages{5000}), Pages{1024});
+    bank.lease.give_back(Pages{64});
+  }
+  EXPECT_LE(back, 2 * 10'000 + 3000u);
+}
+
+TEST(Lease, WhoWaitsWhileADebtIsPaidGetsHalf) {
+  Bank bank(30'000);
+  bank.has(20'000);
+  bank.lease.owe(Pages{10'000});
+  std::atomic<u64> got = 0;
+  std::thread greedy([&] {
+    for (u64 now = 1; now != 0; got += now) now = bank.lease.take(Pages{1}).raw;
+  });
+  for (int i = 0; i < 1000; ++i) {
+    while (!bank.lease.waiting()) std::this_thread::yield();
+    bank.lease.give_back(Pages{1});
+    if (i % 2 == 0) continue;
+    while (got < static_cast<u64>(i) / 2 + 1) std::this_thread::yield();
+  }
+  EXPECT_EQ(bank.lease.owed(), Pages{10'000 - 500});
+  bank.lease.close();
+  greedy.join();
 }
 
 TEST(Lease, AGuestThatFreesMuchGivesItBack) {
