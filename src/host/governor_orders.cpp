@@ -17,6 +17,8 @@ using policy::memory::units_of;
 namespace {
 
 constexpr policy::memory::DeadlineSettings kDeadlines;
+// Where nobody waits for the frames, a guest on a busy host has the time to give them itself.
+constexpr policy::memory::DeadlineSettings kUnhurried{Nanos{10'000'000'000}, 4096};
 // Asking a cell for less at a time costs more than it brings.
 constexpr Pages kSmallestStep{256};
 constexpr Nanos kRest{1'000'000'000};
@@ -112,8 +114,9 @@ void Governor::enforce_limits(Nanos now) {
     const Pages cap = std::max(pages_of(tree_.cap(member->client)), pages_of(member->decision.min));
     if (held(*member) <= cap || member->order || !cell->connected() || now < member->rest_until) continue;
     const Units has = units_of(held(*member));
-    member->order = Member::Order{next_order_++, policy::memory::demand(has, units_of(cap), now, kDeadlines),
-                                  false, false};
+    const auto& time = tracker_.state() == HostState::kHigh ? kUnhurried : kDeadlines;
+    member->order =
+        Member::Order{next_order_++, policy::memory::demand(has, units_of(cap), now, time), false, false};
     send_order(*member, held(*member) - cap, ways_in(std::max(tracker_.state(), HostState::kSoft)), now);
   }
 }
