@@ -71,12 +71,16 @@ function(cloister_program name)
 endfunction()
 
 # cloister_test(hart SOURCES mmu_test.cpp …) makes the gtest program hart_test; each of its tests is a CTest test.
+# APART: its files have names in common, and are compiled one by one.
 function(cloister_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "APART" "" "SOURCES;DEPS;LIBS" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   target_link_libraries(${name}_test PRIVATE cloister_flags GTest::gtest_main GTest::gmock ${ARG_LIBS})
   target_compile_options(${name}_test PRIVATE ${CLOISTER_TEST_OPTIONS})
   target_precompile_headers(${name}_test REUSE_FROM cloister_gtest_headers)
+  if(CLOISTER_UNITY AND NOT ARG_APART)
+    set_target_properties(${name}_test PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
+  endif()
   foreach(dep ${ARG_DEPS})
     target_link_libraries(${name}_test PRIVATE cloister_${dep})
   endforeach()

@@ -28,7 +28,7 @@ say "running the tests"
 tests_status=0
 without=()
 [[ ${1:-} == all ]] || { without=(-E '^guest\.debian\.'); say "leaving out the full Debian guest: ./run test all has it"; }
-ctest --test-dir build "${without[@]}" -j "$(nproc)" --output-on-failure --timeout 840 >"$logs/ctest.log" 2>&1 || tests_status=$?
+ctest --test-dir build "${without[@]}" -j $(($(nproc) + 2)) --output-on-failure --timeout 840 >"$logs/ctest.log" 2>&1 || tests_status=$?
 sed -n '/Test *#.*\*\*\*/p' "$logs/ctest.log"
 ((tests_status == 0)) || sed -n '/^The following tests FAILED/,$p' "$logs/ctest.log"
 

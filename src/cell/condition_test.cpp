@@ -10,7 +10,7 @@ using memory::PageState;
 using policy::memory::HostState;
 using News = MemoryCondition::News;
 
-constexpr u64 kPages = 100'000;
+constexpr u64 kConfigured = 100'000;
 
 struct ConditionTest : ::testing::Test {
   News update() {
@@ -19,12 +19,12 @@ struct ConditionTest : ::testing::Test {
     return condition.update(facts);
   }
   void stand(HostState state, u64 target) {
-    condition.stand({static_cast<u32>(state), 0, kPages / 2, target});
+    condition.stand({static_cast<u32>(state), 0, kConfigured / 2, target});
   }
   Pages& in(PageState state) { return facts.usage.in_state[static_cast<int>(state)]; }
   const cloister_condition& record() const { return condition.record(); }
 
-  MemoryCondition condition{Bytes{kPages * kPageSize}};
+  MemoryCondition condition{Bytes{kConfigured * kPageSize}};
   MemoryCondition::Facts facts;
 };
 
@@ -32,9 +32,9 @@ TEST_F(ConditionTest, WithoutADaemonMemoryIsAmple) {
   facts.usage.frames = {70'000};
   EXPECT_EQ(update(), News::kNone);
   EXPECT_EQ(record().level, u32{CLOISTER_AMPLE});
-  EXPECT_EQ(record().configured, kPages * kPageSize);
-  EXPECT_EQ(record().target, kPages * kPageSize);
-  EXPECT_EQ(record().entitlement, kPages * kPageSize);
+  EXPECT_EQ(record().configured, kConfigured * kPageSize);
+  EXPECT_EQ(record().target, kConfigured * kPageSize);
+  EXPECT_EQ(record().entitlement, kConfigured * kPageSize);
   EXPECT_EQ(record().held, 70'000 * kPageSize);
   EXPECT_EQ(record().gap, 0u);
   EXPECT_EQ(record().available, 30'000 * kPageSize);

@@ -11,7 +11,7 @@ namespace {
 enum : u64 { kData = 0, kIer = 1, kIir = 2, kFcr = 2, kLcr = 3, kMcr = 4, kLsr = 5, kMsr = 6, kScr = 7 };
 constexpr u32 kSource = 3;
 
-struct Wire final : InterruptController {
+struct UartWire final : InterruptController {
   void set_level(u32 source, bool level) override {
     EXPECT_EQ(source, kSource);
     high = level;
@@ -33,7 +33,7 @@ struct UartTest : testing::Test {
   void set(u64 offset, u64 value) { uart.write(offset, 1, value); }
   void type(std::string_view text) { EXPECT_EQ(console.offer(std::as_bytes(std::span(text))), text.size()); }
 
-  Wire wire;
+  UartWire wire;
   Screen screen;
   QueuedConsole console{screen};
   Uart uart{console, InterruptLine(wire, kSource)};

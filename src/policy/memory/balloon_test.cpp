@@ -9,11 +9,11 @@ namespace cloister::policy::memory {
 namespace {
 
 constexpr Units kConfigured{100'000};
-constexpr Nanos kSecond{1'000'000'000};
+constexpr Nanos kOneSecond{1'000'000'000};
 constexpr BalloonSigns kCalm{};
 
 BalloonSigns pressed() { return {.pressure = 2000, .page_out_rate = 0, .available = {}}; }
-Nanos at(u64 seconds) { return {seconds * kSecond.raw}; }
+Nanos at(u64 seconds) { return {seconds * kOneSecond.raw}; }
 
 std::vector<Units> share(u64 total, std::vector<BalloonApplication> applications) {
   return share_balloon({total}, applications);

@@ -67,14 +67,14 @@ TEST(ConditionFigures, WhatIsAvailableIsWhatMayStillBeHadAndWhatIsFreeWithFrames
 }
 
 TEST(Rates, AreAveragedAndFallToNothing) {
-  constexpr u64 kSecond = 1'000'000'000;
+  constexpr u64 kNanosEach = 1'000'000'000;
   Rate rate;
-  EXPECT_EQ(rate.update(500, Nanos{kSecond}), 0u) << "the first figure says nothing";
-  EXPECT_EQ(rate.update(700, Nanos{3 * kSecond}), 100u);
-  EXPECT_EQ(rate.update(700, Nanos{4 * kSecond}), 50u);
-  EXPECT_EQ(rate.update(700, Nanos{4 * kSecond}), 50u);
-  EXPECT_EQ(rate.update(700, Nanos{9 * kSecond}), 0u);
-  EXPECT_EQ(rate.update(3, Nanos{10 * kSecond}), 0u) << "begun anew";
+  EXPECT_EQ(rate.update(500, Nanos{kNanosEach}), 0u) << "the first figure says nothing";
+  EXPECT_EQ(rate.update(700, Nanos{3 * kNanosEach}), 100u);
+  EXPECT_EQ(rate.update(700, Nanos{4 * kNanosEach}), 50u);
+  EXPECT_EQ(rate.update(700, Nanos{4 * kNanosEach}), 50u);
+  EXPECT_EQ(rate.update(700, Nanos{9 * kNanosEach}), 0u);
+  EXPECT_EQ(rate.update(3, Nanos{10 * kNanosEach}), 0u) << "begun anew";
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ using testing::Guest;
 constexpr u64 kSectors = 3000;
 constexpr u64 kBatches = 300;  // more than a child lives to do
 constexpr u64 kMaxSectors = 40;
-constexpr u32 kOut = 1, kFlush = 4;
+constexpr u32 kTypeOut = 1, kTypeFlush = 4;
 
 // What a sector holds: words of this, 0 for the base's zeros.
 using Stamp = u64;
@@ -92,12 +92,12 @@ class Writer {
     for (const Write& write : batch.writes) {
       std::vector<Stamp> words(write.count * kSectorSize / 8, write.stamp);
       const auto bytes = std::as_bytes(std::span(words));
-      submit(kOut, write.sector, {{guest_.place(bytes), static_cast<u32>(bytes.size())}});
+      submit(kTypeOut, write.sector, {{guest_.place(bytes), static_cast<u32>(bytes.size())}});
     }
     for (std::size_t i = 0; i < batch.writes.size(); ++i) guest_.wait_used(0);
   }
   void flush() {
-    submit(kFlush, 0, {});
+    submit(kTypeFlush, 0, {});
     guest_.wait_used(0);
     CHECK(guest_.bytes_at(status_, 1)[0] == std::byte{0});
   }
