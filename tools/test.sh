@@ -15,11 +15,19 @@ mkdir -p "$logs"
 fuzz_seconds=${CLOISTER_FUZZ_SECONDS:-60}
 started=$SECONDS
 
-say "building"
-./run build >"$logs/build.log" 2>&1 || { tail -n 60 "$logs/build.log"; printf '0 passed, 1 failed\n'; exit 1; }
+give_up() {
+  tail -n 60 "$1"
+  printf '0 passed, 1 failed\n'
+  exit 1
+}
 
-say "fetching and making the guests, building and running the fuzzers (in the background)"
-tools/image/busybox.sh "$cache" >"$logs/busybox.log" 2>&1 || { cat "$logs/busybox.log"; printf '0 passed, 1 failed\n'; exit 1; }
+say "building, and fetching and making the guest"
+tools/image/busybox.sh "$cache" >"$logs/busybox.log" 2>&1 &
+guest=$!
+./run build >"$logs/build.log" 2>&1 || give_up "$logs/build.log"
+wait "$guest" || give_up "$logs/busybox.log"
+
+say "building and running the fuzzers (in the background)"
 setsid nice -n 5 tools/fuzz.sh all "$fuzz_seconds" all >"$logs/fuzz.log" 2>&1 &
 fuzz=$!
 trap 'kill -- -"$fuzz" 2>/dev/null || true' EXIT
@@ -28,7 +36,7 @@ say "running the tests"
 tests_status=0
 without=()
 [[ ${1:-} == all ]] || { without=(-E '^guest\.debian\.'); say "leaving out the full Debian guest: ./run test all has it"; }
-ctest --test-dir build "${without[@]}" -j $(($(nproc) + 2)) --output-on-failure --timeout 840 >"$logs/ctest.log" 2>&1 || tests_status=$?
+ctest --test-dir build "${without[@]}" -j $(($(nproc) + 3)) --output-on-failure --timeout 840 >"$logs/ctest.log" 2>&1 || tests_status=$?
 sed -n '/Test *#.*\*\*\*/p' "$logs/ctest.log"
 ((tests_status == 0)) || sed -n '/^The following tests FAILED/,$p' "$logs/ctest.log"
 

@@ -12,11 +12,11 @@ namespace cloister::memory {
 namespace {
 
 using testing::Pool;
-using Content = std::array<std::byte, kPageSize>;
+using PageContent = std::array<std::byte, kPageSize>;
 
 // `noise` bytes that cannot be packed, and then a pattern of its own.
-Content page(u64 seed, std::size_t noise) {
-  Content content;
+PageContent page(u64 seed, std::size_t noise) {
+  PageContent content;
   Random random(seed);
   for (std::size_t i = 0; i < kPageSize; ++i)
     content[i] = static_cast<std::byte>(i < noise ? random.next() : seed + i / 64);
@@ -29,7 +29,7 @@ class CompressedStoreTest : public ::testing::Test {
 
   void SetUp() override { stock.set_source(&pool); }
 
-  u32 put(const Content& content, u32 owner = 0) {
+  u32 put(const PageContent& content, u32 owner = 0) {
     std::array<std::byte, kMostPacked> packed;
     const std::size_t size = pack(Codec::kLz4, content, packed);
     CHECK(size != 0);
@@ -38,8 +38,8 @@ class CompressedStoreTest : public ::testing::Test {
     stock.put(credit);
     return handle;
   }
-  Content get(u32 handle) {
-    Content content;
+  PageContent get(u32 handle) {
+    PageContent content;
     store->get(handle, content);
     return content;
   }
@@ -90,7 +90,7 @@ TEST_F(CompressedStoreTest, AFrameComesBackThoughEachHoldsAPageThatStays) {
 TEST_F(CompressedStoreTest, CondensingKeepsContentAndWinsFrames) {
   std::vector<u32> handles;
   const auto text = [](u64 seed) {  // words in random order: lz4 finds them, zstd also counts them
-    Content content;
+    PageContent content;
     Random random(seed);
     for (std::size_t i = 0; i < kPageSize; ++i) content[i] = static_cast<std::byte>('a' + random.below(12));
     for (std::size_t i = kPageSize / 2; i < kPageSize; ++i) content[i] = content[i - kPageSize / 2];
@@ -168,7 +168,7 @@ TEST(Codec, BothGiveBackWhatTheyPacked) {
   for (const Codec codec : {Codec::kLz4, Codec::kZstd}) {
     for (std::size_t noise = 0; noise < 2800; noise += 100) {
       std::array<std::byte, kMostPacked> packed;
-      Content content;
+      PageContent content;
       const std::size_t size = pack(codec, page(noise, noise), packed);
       ASSERT_NE(size, 0u);
       unpack(codec, std::span(packed).first(size), content);

@@ -10,7 +10,7 @@ namespace cloister::memory {
 namespace {
 
 // Every field from `changes` on has the same number, so that a torn record shows.
-cloister_condition record_of(u64 number) {
+cloister_condition numbered(u64 number) {
   cloister_condition record{};
   for (u64* field = &record.changes; field <= &record.deadline; ++field) *field = number;
   return record;
@@ -21,7 +21,7 @@ TEST(ConditionPage, ARecordIsReadAsItWasWrittenAndTheRestIsZero) {
   ASSERT_TRUE(made.ok());
   ConditionPage page = ConditionPage::create().take();
   EXPECT_EQ(page.read().sequence, 0u);
-  page.write(record_of(7));
+  page.write(numbered(7));
   EXPECT_EQ(page.read().sequence, 2u);
   EXPECT_EQ(page.read().gap, 7u);
   for (std::size_t i = sizeof(cloister_condition); i < kPageSize; ++i)
@@ -32,7 +32,7 @@ TEST(ConditionPage, NobodySeesHalfARecord) {
   ConditionPage page = ConditionPage::create().take();
   std::atomic<bool> end{false};
   std::thread writer([&] {
-    for (u64 number = 1; !end; ++number) page.write(record_of(number));
+    for (u64 number = 1; !end; ++number) page.write(numbered(number));
   });
   u64 last = 0;
   for (int i = 0; i < 20'000; ++i) {

@@ -10,8 +10,8 @@
 namespace cloister::memory {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 constexpr GuestPhys kBase{0x8000'0000};
 constexpr u64 kPages = 64;
@@ -46,7 +46,7 @@ class FakeHart : public TlbHolder {
   int forgot = 0;
 };
 
-class GuestMemoryTest : public testing::Test {
+class GuestMemoryTest : public ::testing::Test {
  protected:
   ~GuestMemoryTest() override { memory->check_invariants(); }
 
