@@ -21,9 +21,12 @@ std::chrono::nanoseconds look_every(const control::Settings& settings) {
 }
 
 constexpr auto kLookAtGuest = std::chrono::milliseconds(10);
-// A guest that gives nothing for so long, or nothing more for a quarter of the time it has, is not waited
-// for.
-constexpr Nanos kGuestPatience{1'000'000'000};
+// A guest that gives nothing for a quarter of the time it has, within these bounds, is not waited for.
+constexpr Nanos kLeastPatience{1'000'000'000}, kMostPatience{3'000'000'000};
+// When nothing came for so long, it is asked for what is still missing: what it gave had no frames, or it
+// took others meanwhile. So little is not worth asking for: applications leave it alone.
+constexpr Nanos kAskAgain{100'000'000};
+constexpr Pages kCrumbs{512};
 // So much is reclaimed before the daemon hears of it: what waits for it need not wait for the whole.
 constexpr Pages kPiece{4096};
 constexpr Pages kRoom{1024};
@@ -177,8 +180,8 @@ void Housekeeper::begin(const control::Reclaim& order) {
   }
   (void)memory_.begin_shrinking();
   const Nanos until = now + Nanos{order.deadline_nanos / 4 * 3};
-  const Nanos patience = std::max(kGuestPatience, Nanos{order.deadline_nanos / 4});
-  asked_ = Asked{order, done, lease_.owed(), deadline, until, now, patience};
+  const Nanos patience = std::clamp(Nanos{order.deadline_nanos / 4}, kLeastPatience, kMostPatience);
+  asked_ = Asked{order, done, lease_.owed(), deadline, until, now, now + kAskAgain, patience};
   guest_.ask(lease_.missing(), until);
 }
 
@@ -187,7 +190,10 @@ Pages Housekeeper::count_given() {
   const Pages owed = lease_.owed();
   const Pages given = asked_->missing - std::min(asked_->missing, owed);
   asked_->done.by_way[static_cast<u32>(Way::kBalloon)] += given.raw;
-  if (given != Pages{}) asked_->moved = os::monotonic_now();
+  if (given != Pages{}) {
+    asked_->moved = os::monotonic_now();
+    asked_->again = asked_->moved + kAskAgain;
+  }
   asked_->missing = owed;
   return owed;
 }
@@ -197,7 +203,15 @@ void Housekeeper::look_at_guest() {
   const Pages owed = count_given();
   const Nanos now = os::monotonic_now();
   if (owed == Pages{} || now >= asked_->until || now - asked_->moved > asked_->patience) return take_rest();
-  if (lease_.waiting()) help_guest();
+  if (lease_.waiting()) return help_guest();
+  if (now >= asked_->again) ask_again(now);
+}
+
+void Housekeeper::ask_again(Nanos now) {
+  const Pages missing = lease_.missing();
+  if (missing <= kCrumbs) return take_rest();
+  guest_.ask(missing, asked_->until);
+  asked_->again = now + kAskAgain;
 }
 
 // It has nothing left to work with, and may stand still wholly. The reclaimer does the shrinking itself.

@@ -68,6 +68,7 @@ class Housekeeper {
     Nanos deadline;  // of the order
     Nanos until;     // for the guest
     Nanos moved;     // when something came last
+    Nanos again;     // when it is to be asked again
     Nanos patience;  // how long nothing may come
   };
 
@@ -76,6 +77,7 @@ class Housekeeper {
   void look_at_guest();
   Pages count_given();
   void help_guest();
+  void ask_again(Nanos now);
   void take_rest();
   void take(const control::Reclaim& order, Nanos deadline, control::Done& done);
   memory::ReclaimReport reclaim(Pages wanted, u32 ways, Nanos deadline);
