@@ -199,10 +199,16 @@ void Tlb::note_large_page(u64 va, u8 page_shift) {
   }
 }
 
-void Tlb::flush_large_pages(u64 va) {
-  drop_if([va](const TlbEntry& entry, const Origin& origin) {
-    return has_tag(entry, [&](u64 tag) { return (tag ^ va) >> origin.page_shift == 0; });
-  });
+// A kernel that uses huge pages fences each that it maps: only where its fragments can be is looked at.
+void Tlb::flush_large_page(u64 va, u8 page_shift) {
+  const u64 pages = u64{1} << (page_shift - kPageShift);
+  const u64 first = (va >> kPageShift) & ~(pages - 1);
+  const auto of_the_page = [&](const TlbEntry& entry, const Origin& origin) {
+    return origin.page_shift == page_shift &&
+           has_tag(entry, [&](u64 tag) { return (tag ^ va) >> page_shift == 0; });
+  };
+  for (TlbBank& each : banks_) each.drop_if(first, pages, of_the_page);
+  victims_.drop_if(first, pages, of_the_page);
   flush_jumps();
 }
 
@@ -232,7 +238,7 @@ void Tlb::flush_page(u64 va) {
   for (TlbBank& each : banks_) each.drop_page(va);
   victims_.drop_page(va);
   for (u64 i = 0; i < kLargeShifts.size(); ++i) {
-    if (large_pages_[i].test(large_page(va, kLargeShifts[i]))) flush_large_pages(va);
+    if (large_pages_[i].test(large_page(va, kLargeShifts[i]))) flush_large_page(va, kLargeShifts[i]);
   }
   for (JumpSet& set : jump_sets_) {
     if (set.pages.test(jump_page(va))) renew(set);

@@ -100,7 +100,7 @@ class Tlb {
   void clear_everything();
   bool borrow(u64 va, Use use);
   void note_large_page(u64 va, u8 page_shift);
-  void flush_large_pages(u64 va);
+  void flush_large_page(u64 va, u8 page_shift);
   template <typename Condition>
   void drop_if(Condition&& condition);
 

@@ -57,8 +57,14 @@ class TlbBank {
   }
   template <typename Condition>
   void drop_if(Condition&& condition) {
-    for (u64 i = 0; i < entries_.size(); ++i) {
-      if (!is_empty(entries_[i]) && condition(entries_[i], origins_[i])) entries_[i] = kNoEntry;
+    drop_if(0, entries_.size(), condition);
+  }
+  // The same for entries of the `pages` pages from `first` on only (and some others).
+  template <typename Condition>
+  void drop_if(u64 first, u64 pages, Condition&& condition) {
+    for (u64 i = first; i < first + std::min<u64>(pages, entries_.size()); ++i) {
+      const u64 at = i & (entries_.size() - 1);
+      if (!is_empty(entries_[at]) && condition(entries_[at], origins_[at])) entries_[at] = kNoEntry;
     }
   }
 
@@ -84,8 +90,13 @@ class TlbVictims {
   }
   template <typename Condition>
   void drop_if(Condition&& condition) {
-    for (Set& set : sets_) {
-      for (TlbLine& line : set.lines) {
+    drop_if(0, sets_.size(), condition);
+  }
+  // As the bank's.
+  template <typename Condition>
+  void drop_if(u64 first, u64 pages, Condition&& condition) {
+    for (u64 i = first; i < first + std::min<u64>(pages, sets_.size()); ++i) {
+      for (TlbLine& line : sets_[i & (sets_.size() - 1)].lines) {
         if (!is_empty(line.entry) && condition(line.entry, line.origin)) line.entry = kNoEntry;
       }
     }

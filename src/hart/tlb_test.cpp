@@ -134,6 +134,22 @@ TEST_F(TlbTest, AFenceForOneAddressDropsAllOfItsLargePage) {
   EXPECT_TRUE(knows(kUserPage));
 }
 
+// Banks with more places than the page has fragments, and with fewer; and those of a page that lost theirs.
+TEST_F(TlbTest, AFenceFindsAllFragmentsWhereverTheyAre) {
+  constexpr u8 kTwoMiB = 21;
+  constexpr u64 kPage = u64{5} << kTwoMiB, kFragments = 512;
+  for (int growths = 0; growths < 4; ++growths) {
+    tlb.select(kFirst, Sight::kUser);
+    fill(kPage + kFragments * kPageSize, false, kTwoMiB);
+    for (u64 i = 0; i < kFragments; ++i) fill(kPage + i * kPageSize, false, kTwoMiB);
+    ASSERT_TRUE(knows(kPage));
+    tlb.flush_page(kPage + 100 * kPageSize);
+    for (u64 i = 0; i < kFragments; ++i) ASSERT_FALSE(knows(kPage + i * kPageSize)) << i;
+    EXPECT_TRUE(knows(kPage + kFragments * kPageSize)) << "the next page";
+    for (u64 i = 0; i < 8 * (u64{256} << growths); ++i) tlb.note_walk();
+  }
+}
+
 TEST_F(TlbTest, ForgottenPagesAreGoneFromAllPlaces) {
   tlb.select(kFirst, Sight::kUser);
   fill(kUserPage);
