@@ -26,12 +26,24 @@ void BlockCache::remove(Block* block) {
   Block** place = &buckets_[bucket(block->address)];
   while (*place != block) place = &(*place)->chain;
   *place = block->chain;
+  block->translated = nullptr;
+  mark(block->address, false);
+}
+
+const BlockCache::Starts* BlockCache::starts(Gpn page) const {
+  const auto found = starts_.find(page.raw);
+  return found == starts_.end() ? nullptr : &found->second;
+}
+
+void BlockCache::mark(u64 address, bool begins) {
+  if (entrances_) starts_[address >> kPageShift].set((address & kPageMask) / 2, begins);
 }
 
 void BlockCache::insert(Block* block) {
   Block*& first = buckets_[bucket(block->address)];
   block->chain = first;
   first = block;
+  mark(block->address, true);
 }
 
 Block* BlockCache::allocate(u32 uops, u32 code_bytes) {
@@ -54,6 +66,7 @@ Block* BlockCache::allocate(u32 uops, u32 code_bytes) {
 
 void BlockCache::drop_all() {
   std::fill(buckets_.begin(), buckets_.end(), nullptr);
+  starts_.clear();
   chunk_ = 0;
   used_ = 0;
   ++drops_;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bitset>
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "base/units.h"
@@ -53,7 +55,7 @@ struct Block {
   u16 bytes;     // of them
   u32 uops_count;
   u32 heat;                // times that it was entered, until it is translated
-  const void* translated;  // machine code that begins here, if there is some
+  const void* translated;  // the translator's record of machine code that begins here, if there is some
 
   Uop* uops() { return reinterpret_cast<Uop*>(this + 1); }
   Links& links() { return *reinterpret_cast<Links*>(uops() + uops_count); }
@@ -72,6 +74,9 @@ class BlockCache {
 
   Block* find(u64 address) const;
   void remove(Block* block);
+  // Where in a page blocks begin, one bit for each two bytes; nullptr: none does.
+  using Starts = std::bitset<kPageSize / 2>;
+  const Starts* starts(Gpn page) const;
 
   // Room for a block, not yet in the cache; nullptr when all must be dropped first.
   Block* allocate(u32 uops, u32 code_bytes);
@@ -83,6 +88,7 @@ class BlockCache {
  private:
   static constexpr u64 kChunk = 256 * kKiB;
   static constexpr u64 kBuckets = 65536;
+  void mark(u64 address, bool begins);
   static u64 bucket(u64 address) { return (address >> 1 ^ address >> 13) % kBuckets; }
 
   const u64 most_chunks_;
@@ -91,6 +97,7 @@ class BlockCache {
   u64 chunk_ = 0;  // the one being filled
   u64 used_ = 0;   // of it
   std::vector<Block*> buckets_;
+  std::unordered_map<u64, Starts> starts_;  // by page, for a translator
   u64 drops_ = 0;
 };
 

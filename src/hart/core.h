@@ -82,5 +82,7 @@ void drop_blocks(Core& core);
 
 // The block at state.pc, decoded when need be; nullptr when a trap was taken instead.
 Block* find_block(Core& core);
+// The same, but nullptr too when it would have to be decoded. Drops no block, so that one may be executed.
+Block* find_known_block(Core& core);
 
 }  // namespace cloister::hart

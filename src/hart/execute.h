@@ -46,7 +46,7 @@ inline void enter(State& s, Block* block, u64 pc) {
 inline void jump(State& s, u64 pc) {
 #if CLOISTER_TAIL_CALLS
   const JumpEntry& entry = jump_entry(s, pc);
-  if (entry.pc == pc && entry.tag == s.jump_tag && entry.block->epoch == s.epoch && !must_stop(s)) [[likely]]
+  if (entry.pc == pc && entry.tag == s.jump_tag && entry.epoch == s.epoch && !must_stop(s)) [[likely]]
     return enter(s, entry.block, pc);
 #endif
   return leave(s, pc);

@@ -76,6 +76,7 @@ Block* make(Core& core, Decode decode) {
   ++core.tally.decoded_blocks;
   block->epoch = core.state.epoch;
   core.blocks.insert(block);
+  if (core.translator != nullptr) block->translated = core.translator->find(*block);
   return block;
 }
 
@@ -108,20 +109,50 @@ void drop_blocks(Core& core) {
   core.tlb.clear_jumps();
 }
 
+namespace {
+
+bool is_present(const State& s, const JumpEntry& entry, u64 pc) {
+  return entry.pc == pc && entry.tag == s.jump_tag && entry.epoch == s.epoch;
+}
+
+void note(Core& core, u64 pc, Block* block) {
+  State& s = core.state;
+  core.tlb.note_jump(pc);
+  jump_entry(s, pc) = {pc, s.jump_tag, s.epoch, block, nullptr};
+}
+
+}  // namespace
+
+Block* find_known_block(Core& core) {
+  State& s = core.state;
+  const u64 pc = s.pc;
+  const JumpEntry& entry = jump_entry(s, pc);
+  if (is_present(s, entry, pc)) return entry.block;
+  if (is_last_parcel(pc)) return nullptr;
+  ++core.tally.lookups;
+  Block* block = entry.pc == pc ? entry.block : nullptr;
+  const auto code = locate_code(core, pc, 0);
+  if (!code) return nullptr;
+  if (block == nullptr || !is_valid(s, *block, *code)) {
+    block = core.blocks.find(code->address.raw);
+    if (block == nullptr || !is_valid(s, *block, *code)) return nullptr;
+  }
+  note(core, pc, block);
+  return block;
+}
+
 Block* find_block(Core& core) {
   State& s = core.state;
   const u64 pc = s.pc;
-  JumpEntry& entry = jump_entry(s, pc);
-  if (entry.pc == pc && entry.tag == s.jump_tag && entry.block->epoch == s.epoch) return entry.block;
+  const JumpEntry& entry = jump_entry(s, pc);
+  if (is_present(s, entry, pc)) return entry.block;
   ++core.tally.lookups;
   Block* last = entry.pc == pc ? entry.block : nullptr;
   const auto code = locate_code(core, pc, 0);
   if (!code) return nullptr;
   const u32 low = is_last_parcel(pc) ? parcel(code->host) : 0;
   Block* block = (low & 3) == 3 ? find_straddling(core, pc, *code, low) : find_on_page(core, *code, last);
-  if (block == nullptr) return nullptr;
-  core.tlb.note_jump(pc);
-  entry = {pc, s.jump_tag, block, block->translated};
+  if (block != nullptr) note(core, pc, block);
   return block;
 }
 

@@ -45,15 +45,17 @@ constexpr u64 tag_for(const TlbEntry& entry, Use use) {
   return use == Use::kLoad ? entry.read_tag : entry.write_tag;
 }
 
-// The block that begins at virtual address `pc`, if `tag` is the State's jump_tag, and its translation as far
-// as this knows of it. Within one line of the host's cache.
+// The block that begins at virtual address `pc`, if `tag` and `epoch` are the State's jump_tag and epoch, and
+// its machine code, or nullptr as long as nobody asked for it. Both are as memory is in that epoch. Within
+// one line of the host's cache, and nobody who jumps by it has to look at another.
 struct alignas(32) JumpEntry {
   u64 pc;
-  u64 tag;
+  u32 tag;
+  u32 epoch;
   Block* block;
   const void* translated;
 };
-inline constexpr u64 kJumpEntries = 16384;
+inline constexpr u64 kJumpEntries = 65536;
 
 // Reasons to leave the straight path at the next block boundary: bits of State::attention.
 namespace attention {
@@ -76,8 +78,9 @@ struct State {
 
   // -- Code -----------------------------------------------------------------------------------------------
   JumpEntry* jumps = nullptr;
-  u64 jump_tag = 0;  // the context's number, and above it a count of flushes
-  u32 epoch = 0;     // counts what may have changed code: blocks of an older one are compared with memory
+  // Side by side, as in JumpEntry: translated code compares both at once.
+  alignas(8) u32 jump_tag = 0;  // the context's number, and above it a count of flushes
+  u32 epoch = 0;  // counts what may have changed code: blocks of an older one are compared with memory
   std::atomic<u32> attention{0};
   i64 countdown = 0;       // steps (instructions and traps) until run() returns; run() stops when not above 0
   Block** link = nullptr;  // where a missed jump wants its block noted

@@ -37,7 +37,7 @@ namespace cloister::hart {
 
 namespace {
 
-constexpr JumpEntry kNoJump = {kNoTag, kNoTag, nullptr, nullptr};
+constexpr JumpEntry kNoJump = {kNoTag, 0, 0, nullptr, nullptr};
 constexpr u64 kSlots = 1024;
 constexpr u32 kSights = 8;     // numbers per space
 constexpr u16 kNumbers = 511;  // the last one's numbers stay unused: kNoTag's must be
@@ -84,7 +84,7 @@ void Tlb::apply() {
   state_.tlb_mask = bank().mask();
   state_.context = (plain ? supervisor_number_ : number_) * kSights + static_cast<u32>(sight_);
   // What may be executed depends on the privilege alone.
-  const u64 code = is_supervisor() ? supervisor_number_ * kSights + 1 : number_ * kSights;
+  const u32 code = is_supervisor() ? supervisor_number_ * kSights + 1 : number_ * kSights;
   jump_set_ = &jump_set();
   state_.jump_tag = jump_set_->generation << kPageShift | code;
 }
@@ -100,8 +100,17 @@ Tlb::JumpSet& Tlb::jump_set() {
 }
 
 void Tlb::renew(JumpSet& set) {
+  if (generations_ + 1 == kMostGenerations) {
+    std::fill(jumps_.begin(), jumps_.end(), kNoJump);
+    generations_ = 0;
+    return renew_all();
+  }
   set.generation = ++generations_;
   set.pages.reset();
+}
+
+void Tlb::renew_all() {
+  for (JumpSet& set : jump_sets_) renew(set);
 }
 
 Tlb::Slot& Tlb::slot(Space space) {
@@ -128,7 +137,7 @@ void Tlb::clear_everything() {
   ++era_;
   next_number_ = 0;
   has_local_ = false;
-  for (JumpSet& set : jump_sets_) renew(set);
+  renew_all();
 }
 
 // -- Entries ----------------------------------------------------------------------------------------------
@@ -247,7 +256,7 @@ void Tlb::flush_page(u64 va) {
 }
 
 void Tlb::flush_jumps() {
-  for (JumpSet& set : jump_sets_) renew(set);
+  renew_all();
   apply();
 }
 

@@ -71,11 +71,13 @@ class Tlb {
   // What jump entries of one privilege in one address space have in common.
   struct JumpSet {
     u16 number = 0xffff;            // of the space
-    u64 generation = 0;             // valid in this one only
+    u32 generation = 0;             // valid in this one only
     std::bitset<kJumpPages> pages;  // which may have entries
   };
 
   static constexpr u64 kUserJumpSets = 8;
+  // Bound: as many as State::jump_tag has room for above a context's number; then all jumps are cleared.
+  static constexpr u32 kMostGenerations = 1u << (32 - kPageShift);
   static constexpr u64 kUserBanks = 4;
   static constexpr u64 kSupervisorBank = kUserBanks;
   static constexpr u64 kSumBank = kUserBanks + 1;
@@ -93,6 +95,7 @@ class Tlb {
   bool is_supervisor() const { return sight_ != Sight::kUser && sight_ != Sight::kUserMxr; }
   JumpSet& jump_set();
   void renew(JumpSet& set);
+  void renew_all();
   Slot& slot(Space space);
   u16 number_of(Space space);
   void find_numbers();
@@ -122,7 +125,7 @@ class Tlb {
   u16 supervisor_number_ = 0;  // of what the supervisor sees in it without SUM
   bool has_local_ = false;     // entries under the shared number that hold for space_ only
   u16 next_number_ = 0;
-  u64 generations_ = 0;  // that there were
+  u32 generations_ = 0;  // that there were since all jumps were cleared
 };
 
 }  // namespace cloister::hart

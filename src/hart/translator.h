@@ -25,6 +25,14 @@ class Translator {
     kLeft,       // State::pc is where to go on
     kInterpret,  // likewise, and the block there is to be interpreted once
   };
+  // What Block::translated of a block that was just decoded is to be.
+  virtual const void* find(const Block& block) = 0;
+  // The machine code of `block`, made ready to be entered at State::pc; nullptr when it has none that is
+  // right in the present epoch. A safe point.
+  virtual const void* enter(Core& core, Block& block) = 0;
+  // Makes an entry of an older epoch, of block and machine code, one of the present epoch, if both still are
+  // right. A safe point.
+  virtual bool renew(Core& core, JumpEntry& jump) = 0;
   // Runs `block`'s translation, for State::pc, until the hart must be looked after. A safe point.
   virtual Outcome execute(Core& core, Block& block) = 0;
 

@@ -13,8 +13,9 @@
 //
 // A jump out of a region to a known place of the same page goes through a slot, which at first leads back
 // here. Then pc's block is looked up as the interpreter does; when it has a translation the slot is pointed
-// there, and from then on the jump is direct. Slots need no undoing: the code that they lead to checks the
-// epoch at its entry, and is forgotten only together with all other code.
+// there, and from then on the jump is direct. Slots need no undoing: the code that they lead to is of the
+// same page, so it is right when theirs is; when it is dropped, its entries leave at once; and it is
+// forgotten only together with all other code.
 namespace cloister::jit {
 
 namespace {
@@ -31,9 +32,9 @@ bool read_page(hart::Core& core, Gpn page, PageCopy& copy) {
 
 }  // namespace
 
-const void* Translator::Region::entry(u64 offset) const {
+const x64::Code::Entry* Translator::Region::entry(u64 offset) const {
   for (const x64::Code::Entry& each : code.entries) {
-    if (each.offset == offset) return each.code;
+    if (each.offset == offset) return &each;
   }
   return nullptr;
 }
@@ -57,13 +58,20 @@ Translator::Translator(const TranslatorOptions& options, std::unique_ptr<CodeCac
       thunks_(x64::make_thunks(*cache_)),
       kept_(cache_->used()) {}
 
+const void* Translator::find(const hart::Block& block) {
+  const auto found = block.straddles() ? places_.end() : places_.find(block.address);
+  return found == places_.end() ? nullptr : found->second.entry;
+}
+
 void Translator::translate(hart::Core& core, hart::Block& block) {
   if (block.straddles()) return;
   const u64 address = block.address;
-  const void* known = find_valid(core, address);
-  const bool better = known != nullptr && places_.at(address).region->is_hot;
-  if (known != nullptr && !better) {
-    block.translated = known;
+  const auto page = pages_.find(gpn_of({address}).raw);
+  if (page != pages_.end()) validate(core, page->second);
+  const auto known = places_.find(address);
+  const bool better = known != places_.end() && known->second.region->is_hot;
+  if (known != places_.end() && !better) {
+    block.translated = known->second.entry;
     return;
   }
   const u64 clears = statistics_.clears;
@@ -73,39 +81,25 @@ void Translator::translate(hart::Core& core, hart::Block& block) {
 
 // -- Validity ---------------------------------------------------------------------------------------------
 
-// The code for the block at `address`, if its guest code is what it was; else it is forgotten.
-const void* Translator::find_valid(hart::Core& core, u64 address) {
-  const auto found = places_.find(address);
-  if (found == places_.end()) return nullptr;
-  const Place place = found->second;
-  return validate(core, *place.region) ? place.code : nullptr;
+// Drops the regions that are not right in the present epoch.
+void Translator::validate(hart::Core& core, Page& page) {
+  if (page.epoch == core.state.epoch) return;
+  const auto frame = core.memory.frame(core.holder, page.number, memory::Access::kRead);
+  page.epoch = core.state.epoch;
+  const std::vector<Region*> regions = page.regions;
+  for (Region* region : regions) {
+    if (!frame || !is_of(*region, frame->host)) drop(core, *region);
+  }
 }
 
-// The same for the region with this header, left at `pc`. One that was dropped before has no owner.
-const void* Translator::find_valid(hart::Core& core, x64::Header* header, u64 pc) {
-  auto* region = static_cast<Region*>(header->owner);
-  if (region == nullptr || !validate(core, *region)) return nullptr;
-  return region->entry(pc & kPageMask);
-}
-
-// Whether the region is right in the present epoch. Drops it when it is not.
-bool Translator::validate(hart::Core& core, Region& region) {
-  const u32 epoch = core.state.epoch;
-  if (region.code.header->epoch == epoch) return true;
-  const auto frame = core.memory.frame(core.holder, region.page, memory::Access::kRead);
-  bool same = frame.has_value();
+bool Translator::is_of(const Region& region, const std::byte* page) {
   const std::byte* bytes = region.bytes.data();
   for (const Region::Span& span : region.spans) {
     const std::size_t size = span.end - span.begin;
-    same = same && std::memcmp(frame->host + span.begin, bytes, size) == 0;
+    if (std::memcmp(page + span.begin, bytes, size) != 0) return false;
     bytes += size;
   }
-  if (same) {
-    region.code.header->epoch = epoch;
-  } else {
-    drop(core, region);
-  }
-  return same;
+  return true;
 }
 
 void Translator::drop(hart::Core& core, Region& region) {
@@ -113,21 +107,21 @@ void Translator::drop(hart::Core& core, Region& region) {
   retire(core, region);
 }
 
-// The code stays where slots may lead to it, and leaves at once: epochs have 32 bits, so none is kNever.
+// The code stays where slots may lead to it, and leaves at once.
 void Translator::retire(hart::Core& core, Region& region) {
-  constexpr u64 kNever = ~u64{0};
-  region.code.header->epoch = kNever;
+  lead(region.code.enter, region.code.stale);
   region.code.header->owner = nullptr;
   for (const x64::Code::Entry& entry : region.code.entries) {
-    const u64 address = region.page.address().raw + entry.offset;
+    const u64 address = region.page->number.address().raw + entry.offset;
     const auto found = places_.find(address);
     if (found == places_.end() || found->second.region != &region) continue;
     places_.erase(found);
     hart::Block* block = core.blocks.find(address);
-    if (block == nullptr || block->translated != entry.code) continue;
+    if (block == nullptr || block->translated != &entry) continue;
     block->translated = nullptr;
     block->heat = 0;
   }
+  std::erase(region.page->regions, &region);
   retired_.push_back(std::move(region.code.header));
   const std::size_t index = region.index;
   std::swap(regions_[index], regions_.back());
@@ -143,15 +137,18 @@ ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::
                             Tier tier) {
   const u64 base = address & ~kPageMask;
   const bool first = tier == Tier::kFirst;
+  const auto* starts = core.blocks.starts(gpn_of({address}));
+  const auto was_executed = [&](u16 offset) { return starts != nullptr && starts->test(offset / 2u); };
   const auto wanted = [&](u16 offset) {
-    return core.blocks.find(base + offset) != nullptr && !(first && places_.contains(base + offset));
+    return was_executed(offset) && !(first && places_.contains(base + offset));
   };
   std::vector<u16> executed;
   for (u16 offset = 0; offset < kPageSize && !first; offset = static_cast<u16>(offset + 2)) {
-    if (core.blocks.find(base + offset) != nullptr) executed.push_back(offset);
+    if (was_executed(offset)) executed.push_back(offset);
   }
   ir::Region region = ir::build(page, static_cast<u16>(address & kPageMask),
                                 first ? ir::kFirstLimits : ir::kHotLimits, wanted, executed);
+  region.page = gpn_of({address});
   region.counts_entries = first;
   for (ir::Block& block : region.blocks) {
     const auto known = places_.find(base + block.begin);
@@ -178,12 +175,13 @@ const void* Translator::make(hart::Core& core, u64 address, Tier tier) {
   if (!code) return nullptr;
   Region& made = *regions_.emplace_back(std::make_unique<Region>());
   made.code = std::move(*code);
-  made.page = gpn_of({address});
+  made.page =
+      &pages_.try_emplace(gpn_of({address}).raw, Page{gpn_of({address}), core.state.epoch, {}}).first->second;
   made.index = regions_.size() - 1;
   made.is_final = tier == Tier::kFinal;
   note_sources(made, region, page);
   publish(core, made);
-  return made.code.entries.front().code;
+  return &made.code.entries.front();
 }
 
 // The blocks' bytes, each once.
@@ -211,17 +209,19 @@ void Translator::note_sources(Region& region, const ir::Region& made_of, std::sp
 
 // From now on blocks and slots lead there, also from what it takes the place of.
 void Translator::publish(hart::Core& core, Region& region) {
-  *region.code.header = {core.state.epoch, &region, i64{options_.very_hot} * x64::kEntryWeight};
-  for (const x64::Code::Entry& entry : region.code.entries) {
-    const u64 address = region.page.address().raw + entry.offset;
+  *region.code.header = {&region, i64{options_.very_hot} * x64::kEntryWeight};
+  region.page->regions.push_back(&region);
+  for (x64::Code::Entry& entry : region.code.entries) {
+    entry.home = region.page;
+    const u64 address = region.page->number.address().raw + entry.offset;
     const auto found = places_.find(address);
     if (found != places_.end()) {
       if (found->second.region->is_final || !region.is_final) continue;
       supersede(*found->second.region, region);
       retire(core, *found->second.region);
     }
-    places_.insert_or_assign(address, Place{&region, entry.code});
-    if (hart::Block* block = core.blocks.find(address)) block->translated = entry.code;
+    places_.insert_or_assign(address, Place{&region, &entry});
+    if (hart::Block* block = core.blocks.find(address)) block->translated = &entry;
   }
 }
 
@@ -229,7 +229,7 @@ void Translator::publish(hart::Core& core, Region& region) {
 void Translator::supersede(Region& old, const Region& better) {
   ++statistics_.remade;
   for (const x64::Code::Entry& entry : old.code.entries) {
-    if (const void* code = better.entry(entry.offset)) lead(entry.code, code);
+    if (const x64::Code::Entry* there = better.entry(entry.offset)) lead(entry.code, there->code);
   }
 }
 
@@ -238,13 +238,14 @@ void Translator::want_better(hart::Core& core, x64::Header* header) {
   auto& region = *static_cast<Region*>(header->owner);
   region.code.header->heat = i64{options_.very_hot} * x64::kEntryWeight;
   region.is_hot = true;
-  core.wanted = core.blocks.find(region.page.address().raw + (core.state.pc & kPageMask));
+  core.wanted = core.blocks.find(region.page->number.address().raw + (core.state.pc & kPageMask));
 }
 
 // All code goes, and with it all that leads there: blocks, jump entries and slots.
 void Translator::clear(hart::Core& core) {
   ++statistics_.clears;
   places_.clear();
+  pages_.clear();
   regions_.clear();
   retired_.clear();
   open_slot_ = nullptr;
@@ -277,33 +278,64 @@ namespace {
 // What the jump cache knows of the translation at `pc`.
 void note_jump(hart::State& s, u64 pc, const void* translated) {
   hart::JumpEntry& entry = hart::jump_entry(s, pc);
-  if (entry.pc == pc && entry.tag == s.jump_tag) entry.translated = translated;
+  if (entry.pc == pc && entry.tag == s.jump_tag && entry.epoch == s.epoch) entry.translated = translated;
 }
 
 }  // namespace
 
+// The block's machine code, if it is right in the present epoch. The page is looked at first, so that a
+// region is dropped before it is entered.
+const x64::Code::Entry* Translator::right_entry(hart::Core& core, const hart::Block& block) {
+  if (block.translated == nullptr) return nullptr;
+  validate(core, *static_cast<Page*>(static_cast<const x64::Code::Entry*>(block.translated)->home));
+  return static_cast<const x64::Code::Entry*>(block.translated);
+}
+
+const void* Translator::enter(hart::Core& core, hart::Block& block) {
+  const x64::Code::Entry* entry = right_entry(core, block);
+  if (entry == nullptr) return nullptr;
+  hart::State& s = core.state;
+  note_jump(s, s.pc, entry->code);
+  s.page = s.pc & ~kPageMask;
+  return entry->code;
+}
+
+// The block was right when the code was. While its code is the same, which never changes, it is right again
+// when that is.
+bool Translator::renew(hart::Core& core, hart::JumpEntry& jump) {
+  const hart::State& s = core.state;
+  const u32 tag = s.jump_tag;
+  const x64::Code::Entry* entry = right_entry(core, *jump.block);
+  if (entry == nullptr || entry->code != jump.translated) return false;
+  if (static_cast<Page*>(entry->home)->epoch != s.epoch || s.jump_tag != tag) return false;
+  jump.epoch = jump.block->epoch = s.epoch;
+  return true;
+}
+
 Translator::Outcome Translator::execute(hart::Core& core, hart::Block& block) {
   hart::State& s = core.state;
-  const u64 pc = s.pc;
-  if (open_slot_ != nullptr && open_pc_ == pc) lead(open_slot_, block.translated);
+  const void* code = enter(core, block);
+  if (code == nullptr) return Outcome::kInterpret;
+  if (open_slot_ != nullptr && open_pc_ == s.pc && open_page_ == gpn_of({block.address}))
+    lead(open_slot_, code);
   open_slot_ = nullptr;
-  note_jump(s, pc, block.translated);
-  s.page = pc & ~kPageMask;
-  x64::Exit exit = thunks_.enter(&s, block.translated);
-  while (exit.kind == x64::kExitStale) {
-    const void* code = find_valid(core, reinterpret_cast<x64::Header*>(exit.place), s.pc);
-    if (code == nullptr) {
-      if (s.pc == pc) block.translated = nullptr;
+  const x64::Exit exit = thunks_.enter(&s, code);
+  switch (exit.kind & ((u64{1} << x64::kExitKindBits) - 1)) {
+    case x64::kExitStale:
       note_jump(s, s.pc, nullptr);
       return Outcome::kInterpret;
-    }
-    exit = thunks_.enter(&s, code);
-  }
-  if (exit.kind == x64::kExitInterpret) return hart::must_stop(s) ? Outcome::kLeft : Outcome::kInterpret;
-  if (exit.kind == x64::kExitHot) want_better(core, reinterpret_cast<x64::Header*>(exit.place));
-  if (exit.kind == x64::kExitSlot) {
-    open_slot_ = reinterpret_cast<const std::byte*>(exit.place);
-    open_pc_ = s.pc;
+    case x64::kExitInterpret:
+      return hart::must_stop(s) ? Outcome::kLeft : Outcome::kInterpret;
+    case x64::kExitHot:
+      want_better(core, reinterpret_cast<x64::Header*>(exit.place));
+      break;
+    case x64::kExitSlot:
+      open_slot_ = reinterpret_cast<const std::byte*>(exit.place);
+      open_pc_ = s.pc;
+      open_page_ = Gpn{exit.kind >> x64::kExitKindBits};
+      break;
+    default:
+      break;
   }
   return Outcome::kLeft;
 }

@@ -36,15 +36,19 @@ struct TranslatorStatistics {
 // A hart's translations: regions of guest code as machine code, by the guest-physical addresses of their
 // blocks.
 //
-// Code that changed. Stores are not watched. Each way into a region compares the hart's epoch, which a
-// fence.i counts up, with the region's own; a region of an older one is left at once, and execute() compares
-// the guest's bytes before the code runs again.
+// Code that changed. Stores are not watched. A page's regions are right for one epoch of the hart, which a
+// fence.i counts up: enter() compares the guest's bytes of all of them with memory before the first of the
+// page runs in another epoch. Jump entries are of an epoch too. Within a page regions lead to each other
+// without a look, for they are right together.
 class Translator final : public hart::Translator {
  public:
   static Result<std::unique_ptr<Translator>> create(const TranslatorOptions& options);
 
   bool is_hot(u32 heat) const override { return heat == options_.hot; }
   void translate(hart::Core& core, hart::Block& block) override;
+  const void* find(const hart::Block& block) override;
+  const void* enter(hart::Core& core, hart::Block& block) override;
+  bool renew(hart::Core& core, hart::JumpEntry& jump) override;
   Outcome execute(hart::Core& core, hart::Block& block) override;
 
   const TranslatorStatistics& statistics() const { return statistics_; }
@@ -52,9 +56,10 @@ class Translator final : public hart::Translator {
 
  private:
   // Guest code and the machine code made of it. Found again by its Header.
+  struct Page;
   struct Region {
     x64::Code code;
-    Gpn page;
+    Page* page = nullptr;
     std::size_t index = 0;  // in regions_
     bool is_final = false;  // never made anew
     bool is_hot = false;    // to be made anew
@@ -65,18 +70,24 @@ class Translator final : public hart::Translator {
     std::vector<Span> spans;       // what the code was made of, offsets in the page
     std::vector<std::byte> bytes;  // of the spans, one behind the other
 
-    const void* entry(u64 offset) const;  // nullptr when no block begins there
-    u64 runs(u64 offset) const;           // of the block that begins there, if counted
+    const x64::Code::Entry* entry(u64 offset) const;  // nullptr when no block begins there
+    u64 runs(u64 offset) const;                       // of the block that begins there, if counted
+  };
+  // A page of guest memory that has regions.
+  struct Page {
+    Gpn number;
+    u32 epoch = 0;  // in which they are right
+    std::vector<Region*> regions;
   };
   struct Place {
     Region* region;
-    const void* code;
+    const x64::Code::Entry* entry;
   };
 
   Translator(const TranslatorOptions& options, std::unique_ptr<CodeCache> cache);
-  const void* find_valid(hart::Core& core, u64 address);
-  const void* find_valid(hart::Core& core, x64::Header* header, u64 pc);
-  bool validate(hart::Core& core, Region& region);
+  void validate(hart::Core& core, Page& page);
+  const x64::Code::Entry* right_entry(hart::Core& core, const hart::Block& block);
+  static bool is_of(const Region& region, const std::byte* page);  // made of this page's bytes
   void drop(hart::Core& core, Region& region);
   void retire(hart::Core& core, Region& region);
   enum class Tier : u8 { kFirst, kFinal };
@@ -95,10 +106,12 @@ class Translator final : public hart::Translator {
   const std::size_t kept_;  // bytes of the thunks
   std::vector<std::unique_ptr<Region>> regions_;
   std::unordered_map<u64, Place> places_;
+  std::unordered_map<u64, Page> pages_;                // by number; they stay until all code goes
   std::vector<std::unique_ptr<x64::Header>> retired_;  // of code that is forgotten, but still there
   // The last jump that led nowhere, and where it wants to go.
   const std::byte* open_slot_ = nullptr;
   u64 open_pc_ = 0;
+  Gpn open_page_;
   TranslatorStatistics statistics_;
 };
 

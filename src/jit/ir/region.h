@@ -122,6 +122,7 @@ struct Loop {
 };
 
 struct Region {
+  Gpn page;                   // of guest memory, if it is known
   std::vector<Block> blocks;  // the entry first
   std::vector<Loop> loops;    // passes/loops
   bool uses_float = false;

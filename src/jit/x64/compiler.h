@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <asmjit/asmjit.h>
+
 #include <deque>
 #include <memory>
 #include <optional>
@@ -21,23 +23,33 @@ struct Exit {
 inline constexpr u64 kExitPlain = 0;  // go on at pc
 // The block at pc cannot run translated now. If the hart need not stop there, interpret it.
 inline constexpr u64 kExitInterpret = 1;
-inline constexpr u64 kExitStale = 2;  // pc's region is of another epoch; `place` is its Header
+inline constexpr u64 kExitStale = 2;  // pc's region is not to be entered any more
 // The jump at `place`, of five bytes, leads nowhere yet. Written anew, to the entry of the code for pc, it
-// does.
+// does. Above the kind's bits stands the page of guest memory that the region is of.
 inline constexpr u64 kExitSlot = 3;
 // pc's region has done as much as Header::heat said; `place` is its Header.
 inline constexpr u64 kExitHot = 4;
+inline constexpr u32 kExitKindBits = 8;
 // What is gained by making a region anew lies in its loops and in its entries.
 inline constexpr i32 kEntryWeight = 8;
+// One entry in so many is counted, for all: when the countdown of instructions is a multiple of it, so that
+// what an entry mostly looks at is in registers.
+inline constexpr i32 kEntriesCounted = 32;
 
 // The few routines that all translated code shares, at the beginning of the code cache.
 struct Thunks {
   Exit (*enter)(hart::State* state, const void* code) = nullptr;
   const void* leave = nullptr;  // stores the countdown, goes back to enter()'s caller
-  const void* resume =
-      nullptr;  // after a call into the host that changed pc: on there, or back to the caller
+  // After a call into the host that changed pc: on there, or back to the caller.
+  const void* resume = nullptr;
+  const void* jump = nullptr;  // to the address in rax, by the jump cache; all registers are in the State
+  const void* miss = nullptr;  // the same when the jump cache does not know it
 };
 Thunks make_thunks(CodeCache& cache);
+
+// By the jump cache that the interpreter uses too: to the address in rax when its pc, tag and epoch are equal
+// and it has machine code, else to `miss`. Uses rcx and rdx.
+void emit_jump_by_cache(asmjit::x86::Assembler& a, const asmjit::Label& miss);
 
 // An instruction that the interpreter does for translated code, where that can point to it.
 struct CallSite {
@@ -52,9 +64,8 @@ struct CallSite {
   bool is_immediate = false;
 };
 
-// The data of a region that its code looks at whenever it is entered: in one line of the host's cache.
-struct alignas(64) Header {
-  u64 epoch = 0;          // the State::epoch for which the code is right; another one leaves at once
+// The data of a region that its code looks at.
+struct Header {
   void* owner = nullptr;  // whoever asked for the code; it may put itself here
   i64 heat = 0;           // left before it leaves as hot: a round of a loop takes 1, an entry kEntryWeight
 };
@@ -65,10 +76,14 @@ struct Code {
     u16 offset;  // in the page
     u16 block;   // of the region
     const std::byte* code;
+    void* home = nullptr;  // as Header::owner
   };
   std::vector<Entry> entries;      // the region's first block first
   std::unique_ptr<Header> header;  // must live as long as the machine code
   std::size_t size = 0;
+  // All entries go by `enter`. With a jump to `stale` written there, each leaves at once.
+  const std::byte* enter = nullptr;
+  const std::byte* stale = nullptr;
   // How often each block ran, where that is counted: of a region with a loop that is to be made anew when it
   // is hot.
   std::unique_ptr<std::vector<u64>> runs;

@@ -159,41 +159,19 @@ void RegionCode::leave_to_page_offset(u64 written, i64 offset) {
   leave_to_rax();
 }
 
-// What runs little has one way out for all its jumps, what runs much one for each, which predicts better.
+// What runs little shares one way out with all others, what runs much has one for each jump, which predicts
+// better.
 void RegionCode::leave_to_rax() {
-  if (!region_.counts_entries) return emit_jump_by_cache(a_.newLabel());
-  uses_cache_ = true;
-  a_.jmp(leave_by_cache_);
-}
-
-// By the jump cache that the interpreter uses too: pc and tag equal, and the block has code.
-void RegionCode::emit_jump_by_cache(const Label& label) {
-  static_assert(sizeof(hart::JumpEntry) == 32);
-  a_.bind(label);
+  if (region_.counts_entries) {
+    a_.jmp(asmjit::imm(thunks_.jump));
+    return;
+  }
   const Label miss = a_.newLabel();
-  a_.mov(x86::ecx, x86::eax);
-  a_.shr(x86::ecx, 1);
-  a_.and_(x86::ecx, static_cast<i32>(hart::kJumpEntries - 1));
-  a_.shl(x86::rcx, 5);
-  a_.add(x86::rcx, state_at(offsetof(hart::State, jumps)));
-  a_.cmp(x86::rax, x86::ptr(x86::rcx, offsetof(hart::JumpEntry, pc)));
-  a_.jne(miss);
-  a_.mov(x86::rdx, x86::ptr(x86::rcx, offsetof(hart::JumpEntry, tag)));
-  a_.cmp(x86::rdx, state_at(offsetof(hart::State, jump_tag)));
-  a_.jne(miss);
-  a_.mov(x86::rcx, x86::ptr(x86::rcx, offsetof(hart::JumpEntry, translated)));
-  a_.test(x86::rcx, x86::rcx);
-  a_.jz(miss);
-  a_.and_(x86::rax, -static_cast<i32>(kPageSize));
-  a_.mov(state_at(offsetof(hart::State, page)), x86::rax);
-  a_.jmp(x86::rcx);
-  const auto leave = [this, miss] {
+  emit_jump_by_cache(a_, miss);
+  later([this, miss] {
     a_.bind(miss);
-    a_.mov(state_at(offsetof(hart::State, pc)), x86::rax);
-    a_.xor_(x86::eax, x86::eax);
-    a_.jmp(asmjit::imm(thunks_.leave));
-  };
-  region_.counts_entries ? leave() : later(leave);
+    a_.jmp(asmjit::imm(thunks_.miss));
+  });
 }
 
 }  // namespace cloister::jit::x64

@@ -23,16 +23,12 @@ void RegionCode::emit_entrance(u32 index) {
   a_.call(enter_);
 }
 
-// eax: the block's offset in the page. Comes back with all homes loaded, or leaves.
+// eax: the block's offset in the page. Comes back with all homes loaded, or leaves. Looks at no data but the
+// State: whoever leads here saw that the code is right in the present epoch.
 void RegionCode::emit_common_entry() {
-  const Label other_epoch = a_.newLabel(), hot = a_.newLabel(), interpret = a_.newLabel(),
-              out = a_.newLabel();
+  const Label interpret = a_.newLabel(), hot = a_.newLabel();
   a_.bind(enter_);
-  a_.mov(x86::rcx, asmjit::imm(header_.get()));
-  a_.mov(x86::edx, state_at(offsetof(hart::State, epoch), 4));
-  a_.cmp(x86::rdx, x86::qword_ptr(x86::rcx, offsetof(Header, epoch)));
-  a_.jne(other_epoch);
-  if (region_.counts_entries) count_down(kEntryWeight, hot);
+  if (region_.counts_entries) count_entry(hot);
   if (region_.uses_float) {
     // Rounding to the nearest with ties away (frm 4) and illegal modes are beyond the host's unit.
     a_.cmp(state_at(offsetof(hart::State, fs), 1), 0);
@@ -44,7 +40,27 @@ void RegionCode::emit_common_entry() {
   reload(homes_.homed());
   forget_found(sizeof(u64));
   a_.ret();
-  a_.bind(other_epoch);
+  later([this, interpret, hot] { emit_ways_out(interpret, hot); });
+}
+
+void RegionCode::count_entry(const Label& hot) {
+  const Label counted = a_.newLabel(), count = a_.newLabel();
+  a_.test(kCountdown.r8(), kEntriesCounted - 1);
+  a_.jz(count);
+  a_.bind(counted);
+  later([this, hot, counted, count] {
+    a_.bind(count);
+    a_.mov(x86::rcx, asmjit::imm(header_.get()));
+    count_down(kEntriesCounted * kEntryWeight, hot);
+    a_.jmp(counted);
+  });
+}
+
+// From the entry, before anything was loaded, and from elsewhere. eax: a block's offset in the page, ecx: why
+// the region is left there.
+void RegionCode::emit_ways_out(const Label& interpret, const Label& hot) {
+  const Label out = a_.newLabel();
+  a_.bind(stale_);
   a_.mov(x86::ecx, kExitStale);
   a_.jmp(out);
   a_.bind(hot);
@@ -54,17 +70,12 @@ void RegionCode::emit_common_entry() {
   a_.mov(x86::ecx, kExitInterpret);
   a_.bind(out);
   a_.add(x86::rsp, sizeof(u64));
-  emit_leave_at();
-}
-
-// eax: a block's offset in the page, ecx: why the region is left there.
-void RegionCode::emit_leave_at() {
   a_.bind(leave_at_);
   a_.mov(x86::rdx, asmjit::imm(header_.get()));
   a_.bind(leave_slot_);
   a_.add(x86::rax, state_at(offsetof(hart::State, page)));
   a_.mov(state_at(offsetof(hart::State, pc)), x86::rax);
-  a_.mov(x86::eax, x86::ecx);
+  a_.mov(x86::rax, x86::rcx);
   a_.jmp(asmjit::imm(thunks_.leave));
 }
 
@@ -120,7 +131,7 @@ void RegionCode::emit_slots() {
   for (const Slot& slot : slots_) {
     a_.bind(slot.stub);
     a_.mov(x86::eax, slot.offset);
-    a_.mov(x86::ecx, kExitSlot);
+    a_.mov(x86::rcx, kExitSlot | region_.page.raw << kExitKindBits);
     a_.lea(x86::rdx, x86::ptr(slot.jump));
     a_.jmp(leave_slot_);
   }

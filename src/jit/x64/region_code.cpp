@@ -56,14 +56,13 @@ std::optional<Code> RegionCode::emit(CodeCache& cache) {
   enter_ = a_.newLabel();
   leave_at_ = a_.newLabel();
   leave_slot_ = a_.newLabel();
-  leave_by_cache_ = a_.newLabel();
+  stale_ = a_.newLabel();
   find_rounds();
   for (const u32 index : order_) emit_block(index);
   for (const Rounds& rounds : rounds_) emit_rounds(rounds);
   emit_entries();
   a_.section(cold_);
   for (std::size_t i = 0; i < later_.size(); ++i) run_later(i);
-  if (uses_cache_) emit_jump_by_cache(leave_by_cache_);
   emit_calls();
   emit_slots();
   return finish(cache);
@@ -268,6 +267,8 @@ std::optional<Code> RegionCode::finish(CodeCache& cache) {
     const u16 offset = region_.blocks[way.block_index].begin;
     code.entries.push_back({offset, static_cast<u16>(way.block_index), address(way.label)});
   }
+  code.enter = address(enter_);
+  code.stale = address(stale_);
   code.header = std::move(header_);
   code.size = size_;
   code.runs = std::move(runs_);

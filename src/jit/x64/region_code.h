@@ -77,7 +77,8 @@ class RegionCode final : private asmjit::ErrorHandler {
   void emit_entries();
   void emit_entrance(u32 block_index);
   void emit_common_entry();
-  void emit_leave_at();
+  void count_entry(const Label& hot);
+  void emit_ways_out(const Label& interpret, const Label& hot);
   void leave_at(u32 block_index, u64 exit);
   void emit_loop_head(u32 block_index);
   void count_down(i32 by, const Label& hot);
@@ -109,7 +110,6 @@ class RegionCode final : private asmjit::ErrorHandler {
   void go_to(const Here& here, i32 block, i64 offset);
   void leave_to_page_offset(u64 written, i64 offset);
   void leave_to_rax();
-  void emit_jump_by_cache(const Label& label);
   void set_pc(i64 page_offset);
 
   // loop_code.cpp
@@ -226,9 +226,8 @@ class RegionCode final : private asmjit::ErrorHandler {
   std::vector<u32> place_in_order_;                // by block
   std::vector<bool> loop_heads_;                   // by block
   std::vector<bool> has_entrance_;                 // by block
-  Label enter_, leave_at_, leave_slot_, leave_by_cache_, call_step_, call_fill_, call_csr_, call_last_;
+  Label enter_, stale_, leave_at_, leave_slot_, call_step_, call_fill_, call_csr_, call_last_;
   std::vector<Entrance> entrances_;
-  bool uses_cache_ = false;  // leave_by_cache_ is jumped to
   std::unique_ptr<Header> header_ = std::make_unique<Header>();
   std::unique_ptr<std::vector<u64>> runs_ = std::make_unique<std::vector<u64>>();
   std::vector<Slot> slots_;

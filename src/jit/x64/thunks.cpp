@@ -12,22 +12,57 @@ namespace {
 
 const x86::Gp kSaved[] = {x86::rbx, x86::rbp, x86::r12, x86::r13, x86::r14, x86::r15};
 
+// Whether the jump cache knows the code for State::pc, after a look at the page when that is all that is
+// missing.
+bool is_in_cache(hart::State& s, hart::JumpEntry& entry) {
+  if (entry.pc != s.pc || entry.tag != s.jump_tag || entry.translated == nullptr) return false;
+  return entry.epoch == s.epoch || s.core->translator->renew(*s.core, entry);
+}
+
 // The code for State::pc; nullptr where there is none, or where the hart must be looked after.
 const void* code_at_pc(hart::State& s) {
-  if (hart::must_stop(s) || s.core->exit) return nullptr;
-  const hart::JumpEntry& entry = hart::jump_entry(s, s.pc);
-  if (entry.pc != s.pc || entry.tag != s.jump_tag) return nullptr;
-  s.page = s.pc & ~kPageMask;
-  return entry.block->translated;
+  hart::Core& core = *s.core;
+  if (hart::must_stop(s) || core.exit) return nullptr;
+  hart::JumpEntry& entry = hart::jump_entry(s, s.pc);
+  if (is_in_cache(s, entry)) {
+    s.page = s.pc & ~kPageMask;
+    return entry.translated;
+  }
+  hart::Block* block = hart::find_known_block(core);
+  return block == nullptr ? nullptr : core.translator->enter(core, *block);
 }
 
 }  // namespace
+
+void emit_jump_by_cache(x86::Assembler& a, const asmjit::Label& miss) {
+  using hart::JumpEntry, hart::State;
+  static_assert(sizeof(JumpEntry) == 32);
+  static_assert(offsetof(State, epoch) == offsetof(State, jump_tag) + 4);
+  static_assert(offsetof(JumpEntry, epoch) == offsetof(JumpEntry, tag) + 4);
+  a.mov(x86::ecx, x86::eax);
+  a.shr(x86::ecx, 1);
+  a.and_(x86::ecx, static_cast<i32>(hart::kJumpEntries - 1));
+  a.shl(x86::rcx, 5);
+  a.add(x86::rcx, state_at(offsetof(State, jumps)));
+  a.cmp(x86::rax, x86::ptr(x86::rcx, offsetof(JumpEntry, pc)));
+  a.jne(miss);
+  a.mov(x86::rdx, x86::ptr(x86::rcx, offsetof(JumpEntry, tag)));
+  a.cmp(x86::rdx, state_at(offsetof(State, jump_tag)));
+  a.jne(miss);
+  a.mov(x86::rcx, x86::ptr(x86::rcx, offsetof(JumpEntry, translated)));
+  a.test(x86::rcx, x86::rcx);
+  a.jz(miss);
+  a.and_(x86::rax, -static_cast<i32>(kPageSize));
+  a.mov(state_at(offsetof(State, page)), x86::rax);
+  a.jmp(x86::rcx);
+}
 
 Thunks make_thunks(CodeCache& cache) {
   asmjit::CodeHolder holder;
   holder.init(asmjit::Environment::host());
   x86::Assembler a(&holder);
-  const asmjit::Label leave = a.newLabel(), resume = a.newLabel(), back = a.newLabel();
+  const asmjit::Label leave = a.newLabel(), resume = a.newLabel(), back = a.newLabel(), jump = a.newLabel(),
+                      miss = a.newLabel();
   // enter(state, code)
   for (const x86::Gp& reg : kSaved) a.push(reg);
   a.sub(x86::rsp, sizeof(Frame));
@@ -40,6 +75,11 @@ Thunks make_thunks(CodeCache& cache) {
   a.add(x86::rsp, sizeof(Frame));
   for (u32 i = std::size(kSaved); i-- > 0;) a.pop(kSaved[i]);
   a.ret();
+  a.bind(jump);
+  emit_jump_by_cache(a, miss);
+  a.bind(miss);
+  a.mov(state_at(offsetof(hart::State, pc)), x86::rax);
+  a.mov(state_at(offsetof(hart::State, countdown)), kCountdown);
   a.bind(resume);
   a.lea(x86::rdi, x86::ptr(kState, -kStateBias));
   a.call(asmjit::imm(code_at_pc));
@@ -58,6 +98,8 @@ Thunks make_thunks(CodeCache& cache) {
   thunks.enter = reinterpret_cast<Exit (*)(hart::State*, const void*)>(reinterpret_cast<u64>(place.run));
   thunks.leave = place.run + holder.labelOffset(leave);
   thunks.resume = place.run + holder.labelOffset(resume);
+  thunks.jump = place.run + holder.labelOffset(jump);
+  thunks.miss = place.run + holder.labelOffset(miss);
   return thunks;
 }
 
