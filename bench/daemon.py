@@ -52,6 +52,11 @@ class Console(harness.Console):
         self.socket.close()
 
 
+def reachable_by_all(path):
+    """Whether every user may pass through all folders above it."""
+    return all(folder.stat().st_mode & 1 for folder in path.resolve().parents)
+
+
 class Daemon:
     """cloisterd on folders of its own, that of its sockets with a short name. restart() is a SIGKILL and a new one; end()
     takes the machines along."""
@@ -61,6 +66,8 @@ class Daemon:
         # Cells may run as another user: they must be able to pass.
         self.folder.chmod(0o755)
         settings = {key.replace("_", "-"): value for key, value in settings.items()}
+        if os.geteuid() == 0 and not reachable_by_all(BIN / "cloister-cell"):
+            settings.setdefault("cell-user", "root")  # root's clone in a folder of root's: another user cannot come there
         self.settings = {"pool": pool, "state-folder": self.folder / "s", "runtime-folder": self.folder / "r", **settings}
         self.socket = str(self.folder / "r/api")
         self.log = open(self.folder / "daemon.log", "ab")

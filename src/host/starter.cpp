@@ -70,7 +70,12 @@ Result<std::unique_ptr<CellProcess>> CloisterCells::start(const MachineOrder& or
   launch.owner = TRY(cell_owner(settings_));
   if (launch.owner) TRY(os::give_to(records_.control_path(order.name), *launch.owner));
   if (launch.owner) TRY(os::give_to(records_.cell_folder(order.name), *launch.owner));
-  os::Process process = TRY(os::Process::start(launch));
+  auto started = os::Process::start(launch);
+  if (!started.ok() && launch.owner)
+    return error(
+        "{} (cells run as another user: let it reach the program, or name one that can with cell-user)",
+        started.failure().message);
+  os::Process process = TRY(std::move(started));
   console.leave_to_another();
   vsock.leave_to_another();
   return std::unique_ptr<CellProcess>(new RealProcess(std::move(process)));

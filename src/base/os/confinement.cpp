@@ -105,7 +105,10 @@ Result<bool> separate_namespaces(Network network) {
   const gid_t group = ::getgid();
   const int flags =
       CLONE_NEWUSER | CLONE_NEWIPC | CLONE_NEWUTS | (network == Network::kNone ? CLONE_NEWNET : 0);
-  if (::unshare(flags) != 0) return false;
+  if (::unshare(flags) != 0) {
+    if (!drop_capabilities()) return os_error("cannot give up this process's capabilities");
+    return false;
+  }
   write_text("/proc/self/setgroups", "deny");
   write_text("/proc/self/uid_map", fmt::format("{} {} 1", user, user));
   write_text("/proc/self/gid_map", fmt::format("{} {} 1", group, group));

@@ -29,7 +29,8 @@ struct FileRight {
 Result<bool> restrict_files(const std::vector<FileRight>& rights);
 
 // A user, IPC and host name of its own, and, unless `network`, a network of its own, that is, none. The user
-// has no capability anywhere. Before any thread is started. Returns false where the host does not allow it.
+// has no capability anywhere, with a namespace or without. Before any thread is started. Returns false where
+// the host does not allow one.
 enum class Network : bool { kNone, kHosts };
 Result<bool> separate_namespaces(Network network);
 
