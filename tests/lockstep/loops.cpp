@@ -115,15 +115,33 @@ class LoopGenerator {
     }
     for (std::size_t i = 0; i < std::size(kPointers); ++i) move(strides, moved);
     add({.op = Op::addi, .rd = kCount, .rs1 = kCount, .imm = -1});
-    // A count that is 0 ends it in any case: a way out of the middle must not make it endless.
-    const Insn again = by_pointer ? Insn{.op = Op::bne, .rs1 = kPointers[0], .rs2 = kEnd}
-                                  : Insn{.op = Op::bne, .rs1 = kCount};
-    jump_back(begin, again);
+    if (random_.one_in(3)) {
+      go_on_in_two_ways(begin);
+    } else {
+      go_on(begin, by_pointer);
+    }
     for (const std::size_t at : ways_out)
       code_[at] = isa::encode({.op = one_of(kBranches),
                                .rs1 = temporary(),
                                .rs2 = random_.one_in(2) ? u8{0} : temporary(),
                                .imm = distance(at, code_.size())});
+  }
+
+  void go_on(std::size_t begin, bool by_pointer) {
+    // A count that is 0 ends it in any case: a way out of the middle must not make it endless.
+    const Insn again = by_pointer ? Insn{.op = Op::bne, .rs1 = kPointers[0], .rs2 = kEnd}
+                                  : Insn{.op = Op::bne, .rs1 = kCount};
+    jump_back(begin, again);
+  }
+
+  // Straight back, or by way of an instruction behind the loop.
+  void go_on_in_two_ways(std::size_t begin) {
+    const std::size_t way_out = code_.size();
+    add({.op = Op::addi});
+    jump_back(begin, {.op = one_of(kBranches), .rs1 = temporary(), .rs2 = temporary()});
+    plain();
+    jump_back(begin, {.op = Op::jal});
+    code_[way_out] = isa::encode({.op = Op::beq, .rs1 = kCount, .imm = distance(way_out, code_.size())});
   }
 
   // The next pointer goes on by its stride.

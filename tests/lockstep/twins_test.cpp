@@ -8,6 +8,8 @@
 #include <cstring>
 #include <thread>
 
+#include "jit/passes/passes.h"
+#include "lockstep/loops.h"
 #include "lockstep/twins.h"
 
 // Random loops, translated and interpreted, in lockstep (CLOISTER_SEED, CLOISTER_LOCKSTEP_PROGRAMS).
@@ -22,6 +24,22 @@ u64 given(const char* name, u64 otherwise) {
   return otherwise;
 }
 
+// Of all pages, as the translator finds them in what runs much.
+std::vector<jit::ir::Loop> jit_loops(std::vector<u32> code) {
+  constexpr std::size_t kWords = kPageSize / sizeof(u32);
+  code.resize((code.size() + kWords - 1) / kWords * kWords);
+  std::vector<jit::ir::Loop> loops;
+  for (std::size_t at = 0; at < code.size(); at += kWords) {
+    const std::span<const u32, kWords> page{&code[at], kWords};
+    jit::ir::Region region =
+        jit::ir::build(std::as_bytes(page), 0, jit::ir::kHotLimits, [](u16) { return true; });
+    jit::passes::group_accesses(region);
+    jit::passes::find_loops(region);
+    loops.insert(loops.end(), region.loops.begin(), region.loops.end());
+  }
+  return loops;
+}
+
 void agree(const TwinOptions& options) {
   const u64 seed = given("CLOISTER_SEED", 1), programs = given("CLOISTER_LOCKSTEP_PROGRAMS", 60);
   u64 instructions = 0;
@@ -33,6 +51,26 @@ void agree(const TwinOptions& options) {
   }
   fmt::print("{}: seeds {} to {} agreed on {} instructions\n", options.name, seed, seed + programs - 1,
              instructions);
+}
+
+// The loops that translator and interpreter agree on are of all kinds that the translator knows.
+TEST(Twins, ProgramsReachAllKindsOfLoops) {
+  u64 streams = 0, pointers = 0, asides = 0, last_asides = 0;
+  for (u64 seed = 1; seed <= 200; ++seed) {
+    Random random(seed);
+    for (const jit::ir::Loop& loop : jit_loops(random_loops(random))) {
+      streams += loop.streams.size();
+      pointers += loop.streams.empty();
+      asides += loop.asides.size();
+      last_asides += loop.aside_of(loop.blocks.back()) != nullptr;
+    }
+  }
+  fmt::print("{} streams, {} loops without, {} asides, {} of the last block\n", streams, pointers, asides,
+             last_asides);
+  EXPECT_GT(streams, 100u);
+  EXPECT_GT(pointers, 20u);
+  EXPECT_GT(asides, 40u);
+  EXPECT_GT(last_asides, 0u);
 }
 
 TEST(Twins, LoopsAgree) { agree({.name = "loops"}); }

@@ -98,8 +98,9 @@ struct Sum {
   }
 };
 
-// Groups of a loop whose addresses move by the same constant each round and keep their distance. While all
-// `places` lie in the page of `slot`, so do all accesses of all the loop's rounds.
+// Groups of a loop whose addresses move by the same constant each round and keep their distance. Where the
+// first two rounds' `places` and `leader` lie in the page of `slot`, and as many strides from `leader` on fit
+// in it, so do all accesses of all these rounds.
 struct Stream {
   struct Member {
     u32 block;
@@ -110,15 +111,36 @@ struct Stream {
   i64 low = 0;   // of the group that the slot is of
   u32 size = 0;  // bytes from each place
   std::vector<Sum> places;
+  i64 stride = 0;
+  Sum leader;  // of the second round, the place that comes to the page's end first
 };
 
-// A loop with one way round. Of a number of rounds at once its code can look beforehand whether they stay in
-// their pages.
+// Steps that a round may leave out: a branch leads over them. `block` of the way round ends in that branch;
+// the steps are the first `steps` of block `from`.
+struct Aside {
+  u32 block = 0;
+  u32 from = 0;
+  u32 steps = 0;
+  u32 writes = 0;  // x registers, as bits
+};
+
+// A loop with one way round, but for asides. Of a number of rounds at once its code can look beforehand
+// whether they stay in their pages.
 struct Loop {
   std::vector<u32> blocks;  // the head first
-  u32 steps = 0;            // of a round
-  u32 rounds = 0;           // to look at beforehand
+  u32 steps = 0;            // of a round, without asides
+  u32 most_steps = 0;       // with all of them
+  u32 rounds = 0;           // the most to look at beforehand
+  u32 copies = 1;           // rounds that its code has one behind the other: a power of two
   std::vector<Stream> streams;
+  std::vector<Aside> asides;
+
+  const Aside* aside_of(u32 block) const {
+    for (const Aside& aside : asides) {
+      if (aside.block == block) return &aside;
+    }
+    return nullptr;
+  }
 };
 
 struct Region {
@@ -135,6 +157,10 @@ struct Region {
     return static_cast<u32>(count);
   }
 };
+
+inline std::span<const Step> steps_of(const Region& region, const Aside& aside) {
+  return {region.blocks[aside.from].steps.data(), aside.steps};
+}
 
 // The blocks that may follow within the region.
 template <typename Visit>

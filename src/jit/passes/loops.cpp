@@ -5,9 +5,12 @@
 // be seen to stay in its page, each round that the hart need not stop: more host instructions than the work
 // itself. Here are found the loops with one way round, apart from ways out, and of their accesses those whose
 // address moves by a constant from one round to the next. A stretch of such rounds lies in one page if its
-// first and its last do; so the code looks at both ends of some tens of rounds, and runs these without any
-// check. Whatever is not as usual, a way out, a page's end, an instruction that needs the host, goes on in
-// the loop's ordinary code, which is exact at each instruction.
+// first and its last do; so the code looks at both ends of many rounds, and runs these without any
+// check: as many as the pages have room for. Whatever is not as usual, a way out, a page's end, an
+// instruction that needs the host, goes on in the loop's ordinary code, which is exact at each instruction.
+//
+// A branch over a few simple instructions makes no second way round: they are an aside, which the host works
+// out in any case and then takes or leaves, without a branch to be mispredicted.
 //
 // What a register holds is followed symbolically through one round, as a sum of what registers held at the
 // loop's head. A round's sum put into itself gives the next round's; where the second and the third differ by
@@ -27,15 +30,24 @@ using ir::Sum;
 using isa::Format;
 using isa::Op;
 
-// Bounds: of a loop's way round; of what is looked at beforehand in rounds, instructions (a safe point comes
-// so much later) and bytes; of the bytes from one round to the next, for else too few rounds fit in a page.
+// Bounds: of a loop's way round; of what is looked at beforehand in instructions (a safe point comes so much
+// later); of the bytes from one round to the next, for else too few rounds fit in a page; of the bytes
+// between places of a stream; of an aside's instructions, which are worked out in vain when it is left out.
 constexpr std::size_t kMostBlocks = 6;
-constexpr u32 kMostRounds = 64;
 constexpr u32 kMostSteps = 2048;
-constexpr i64 kMostBytes = 1024;
 constexpr i64 kMostStride = 256;
+constexpr i64 kMostBytes = 1024;
+constexpr std::size_t kMostAside = 4;
+// Of a short round the count and the jump back are much of the work: so several stand one behind the other.
+constexpr u32 kMostCopies = 4;
+constexpr u32 kMostInCopies = 32;
 // A loop that runs fewer rounds than this gains nothing.
 constexpr u64 kFewRounds = 6;
+
+constexpr std::array kSimple = {Op::addi,  Op::addiw,  Op::xori,   Op::ori,    Op::andi,  Op::slli, Op::srli,
+                                Op::srai,  Op::slliw,  Op::srliw,  Op::sraiw,  Op::add,   Op::sub,  Op::addw,
+                                Op::subw,  Op::xor_,   Op::or_,    Op::and_,   Op::slt,   Op::sltu, Op::slti,
+                                Op::sltiu, Op::sh1add, Op::sh2add, Op::sh3add, Op::add_uw};
 
 using MaybeSum = std::optional<Sum>;
 
@@ -47,6 +59,12 @@ class Registers {
   }
 
   const MaybeSum& operator[](u8 reg) const { return values_[reg]; }
+
+  void forget(u32 registers) {
+    for (u8 reg = 1; reg < 32; ++reg) {
+      if (registers >> reg & 1) values_[reg] = std::nullopt;
+    }
+  }
 
   void execute(const ir::Step& step) {
     const isa::Insn& insn = step.insn;
@@ -114,8 +132,11 @@ class Finder {
     loop_.blocks = best_;
     follow();
     for (const Moving& one : moving_) add(one);
-    if (loop_.streams.empty()) return std::nullopt;
-    choose_rounds();
+    if (loop_.streams.empty() && has_rare_steps()) return std::nullopt;
+    loop_.rounds = kMostSteps / loop_.most_steps;
+    while (loop_.most_steps * loop_.copies * 2 <= kMostInCopies) loop_.copies *= 2;
+    loop_.copies = std::min(loop_.copies, kMostCopies);
+    for (ir::Stream& stream : loop_.streams) choose_places(stream);
     return std::move(loop_);
   }
 
@@ -160,8 +181,8 @@ class Finder {
            std::find(best_.begin(), best_.end(), static_cast<u32>(block)) != best_.end();
   }
 
-  // Whether the loop has an inner one, or another side of a branch that soon comes back.
-  bool has_other_ways() const {
+  // Whether the loop has an inner one, or another side of a branch that soon comes back and is no aside.
+  bool has_other_ways() {
     u16 least = kPageSize - 1, greatest = 0;
     for (const u32 index : best_) {
       least = std::min(least, region_.blocks[index].begin);
@@ -171,7 +192,7 @@ class Finder {
       const u32 next = i + 1 < best_.size() ? best_[i + 1] : head_;
       const ir::Block& block = region_.blocks[best_[i]];
       for (const i32 out : {block.taken, block.next}) {
-        if (out == ir::kLeaves || static_cast<u32>(out) == next) continue;
+        if (out == ir::kLeaves || static_cast<u32>(out) == next || note_aside(best_[i], out, next)) continue;
         const u16 begin = region_.blocks[static_cast<u32>(out)].begin;
         if (is_on_way(out) || (begin >= least && begin < greatest && comes_back(out, 2))) return true;
       }
@@ -179,16 +200,63 @@ class Finder {
     return false;
   }
 
+  // Blocks repeat the tail of what they lie before: an aside that the branch leads over is the beginning of
+  // its block, one that lies elsewhere is all of its block, with the jump back.
+  bool note_aside(u32 branches, i32 out, u32 next) {
+    const ir::Block& from = region_.blocks[static_cast<u32>(out)];
+    if (from.steps.empty()) return false;
+    ir::Aside aside{branches, static_cast<u32>(out)};
+    for (const ir::Step& step : from.steps) {
+      if (step.offset == region_.blocks[next].begin) break;
+      if (++aside.steps > kMostAside) return false;
+      const bool jumps_back = step.insn.op == Op::jal && step.insn.rd == 0;
+      if (jumps_back && from.taken == static_cast<i32>(next)) break;
+      if (!is_simple(step)) return false;
+      aside.writes |= static_cast<u32>(effects(step).writes);
+    }
+    const ir::Step& last = from.steps[aside.steps - 1];
+    const bool comes_on =
+        last.insn.op == Op::jal || last.offset + last.insn.length == region_.blocks[next].begin;
+    if (!comes_on || last.folded) return false;
+    loop_.asides.push_back(aside);
+    return true;
+  }
+
+  // What the host does in an instruction or two, and nobody can see until its result is taken.
+  static bool is_simple(const ir::Step& step) {
+    const Op op = step.insn.op;
+    if (step.result.kind == ir::Known::Kind::kValue) return true;
+    return std::find(kSimple.begin(), kSimple.end(), op) != kSimple.end();
+  }
+
   // Whether it was left too often, as far as is known, for a look beforehand to pay.
   bool is_short() const {
     u64 left = 0;
     for (const u32 index : best_) {
       const ir::Block& block = region_.blocks[index];
+      const ir::Aside* aside = loop_.aside_of(index);
       for (const i32 out : {block.taken, block.next}) {
-        if (out != ir::kLeaves && !is_on_way(out)) left += region_.blocks[static_cast<u32>(out)].runs;
+        if (out == ir::kLeaves || is_on_way(out)) continue;
+        if (aside == nullptr || static_cast<i32>(aside->from) != out)
+          left += region_.blocks[static_cast<u32>(out)].runs;
       }
     }
     return region_.blocks[head_].runs < kFewRounds * left;
+  }
+
+  // What mostly needs the host, or other harts.
+  bool has_rare_steps() const {
+    for (const u32 index : loop_.blocks) {
+      for (const ir::Step& step : region_.blocks[index].steps) {
+        const isa::Properties& p = isa::properties(step.insn.op);
+        const bool is_access = p.format == Format::kLoad || p.format == Format::kStore ||
+                               p.format == Format::kFLoad || p.format == Format::kFStore;
+        if ((p.memory != isa::MemoryUse::kNone && !is_access) || p.format == Format::kNone ||
+            p.format == Format::kFence)
+          return true;
+      }
+    }
+    return false;
   }
 
   bool comes_back(i32 from, u32 blocks) const {
@@ -205,6 +273,7 @@ class Finder {
     Registers registers;
     for (const u32 index : loop_.blocks) {
       const ir::Block& block = region_.blocks[index];
+      const ir::Aside* aside = loop_.aside_of(index);
       loop_.steps += static_cast<u32>(block.steps.size());
       for (std::size_t i = 0; i < block.steps.size(); ++i) {
         const ir::Step& step = block.steps[i];
@@ -213,6 +282,8 @@ class Finder {
           places.push_back({{index, step.group}, *base});
         registers.execute(step);
       }
+      if (aside != nullptr) registers.forget(aside->writes);
+      loop_.most_steps += static_cast<u32>(block.steps.size()) + (aside != nullptr ? aside->steps : 0);
     }
     for (const auto& [member, base] : places) {
       const ir::Group& group = region_.blocks[member.block].groups[member.group];
@@ -237,6 +308,8 @@ class Finder {
     ir::Stream stream;
     stream.slot = one.group->slot;
     stream.low = one.group->low;
+    stream.stride = one.stride;
+    stream.leader = one.second;
     loop_.streams.push_back(stream);
     leaders_.push_back(&one);
     join(loop_.streams.back(), one);
@@ -251,29 +324,19 @@ class Finder {
   static void join(ir::Stream& stream, const Moving& one) {
     stream.members.push_back(one.member);
     stream.size = std::max(stream.size, static_cast<u32>(one.group->high - one.group->low));
+    const bool is_ahead =
+        one.stride > 0 ? one.second.offset > stream.leader.offset : one.second.offset < stream.leader.offset;
+    if (is_ahead) stream.leader = one.second;
   }
 
-  void choose_rounds() {
-    loop_.rounds = std::min(kMostRounds, kMostSteps / loop_.steps);
-    for (const Moving& one : moving_) {
-      if (one.stride != 0)
-        loop_.rounds = std::min(loop_.rounds, static_cast<u32>(kMostBytes / std::abs(one.stride)));
-    }
-    for (std::size_t i = 0; i < loop_.streams.size(); ++i) choose_places(loop_.streams[i]);
-  }
-
-  // Where its members are in the first round, in the second, and in the last.
   void choose_places(ir::Stream& stream) {
     for (const Moving& one : moving_) {
       const bool is_member = std::any_of(stream.members.begin(), stream.members.end(), [&](auto member) {
         return member.block == one.member.block && member.group == one.member.group;
       });
       if (!is_member) continue;
-      const Sum last = one.second.plus(one.stride * (i64{loop_.rounds} - 2));
-      const bool is_even = one.first.same_registers(last);
       add_place(stream, one.first);
-      if (!is_even || one.second.offset - one.first.offset != one.stride) add_place(stream, one.second);
-      add_place(stream, last);
+      add_place(stream, one.second);
     }
   }
 

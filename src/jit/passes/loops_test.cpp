@@ -19,7 +19,7 @@ std::vector<ir::Loop> loops_of(std::initializer_list<isa::Insn> insns) {
   return region.loops;
 }
 
-TEST(Loops, APointerThatWalksIsAStreamFromTheFirstToTheLastRound) {
+TEST(Loops, APointerThatWalksIsAStream) {
   const auto loops = loops_of({{.op = Op::ld, .rd = reg::a0, .rs1 = reg::a5, .imm = 16},
                                {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 8},
                                {.op = Op::bne, .rs1 = reg::a5, .rs2 = reg::a4, .imm = -8},
@@ -32,7 +32,22 @@ TEST(Loops, APointerThatWalksIsAStreamFromTheFirstToTheLastRound) {
   ASSERT_EQ(stream.places.size(), 2u);
   EXPECT_EQ(stream.places[0].plain, reg::a5);
   EXPECT_EQ(stream.places[0].offset, 16);
-  EXPECT_EQ(stream.places[1].offset, 16 + 8 * (i64{loops[0].rounds} - 1));
+  EXPECT_EQ(stream.places[1].offset, 16 + 8);
+  EXPECT_EQ(stream.stride, 8);
+  EXPECT_EQ(stream.leader.offset, 16 + 8);
+}
+
+TEST(Loops, OfAPointerThatWalksBackTheLowestPlaceLeads) {
+  const auto loops = loops_of({{.op = Op::ld, .rd = reg::a0, .rs1 = reg::a5, .imm = 16},
+                               {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = -8},
+                               {.op = Op::ld, .rd = reg::a1, .rs1 = reg::a5, .imm = 1600},
+                               {.op = Op::bne, .rs1 = reg::a5, .rs2 = reg::a4, .imm = -12},
+                               {.op = Op::ebreak}});
+  ASSERT_EQ(loops.size(), 1u);
+  for (const ir::Stream& stream : loops[0].streams) {
+    EXPECT_EQ(stream.stride, -8);
+    for (const ir::Sum& place : stream.places) EXPECT_LE(stream.leader.offset, place.offset);
+  }
 }
 
 TEST(Loops, TwoPointersThatKeepTheirDistanceShareAStream) {
@@ -61,21 +76,57 @@ TEST(Loops, AnIndexedAddressIsFollowed) {
   EXPECT_NE(loops[0].streams[0].places[0].scaled, 0);
 }
 
-TEST(Loops, APointerThatIsLoadedIsNoStream) {
+TEST(Loops, APointerThatIsLoadedIsNoStreamButTheLoopIsOne) {
   const auto loops = loops_of({{.op = Op::ld, .rd = reg::a0, .rs1 = reg::a0},
                                {.op = Op::bne, .rs1 = reg::a0, .rs2 = 0, .imm = -4},
                                {.op = Op::ebreak}});
-  EXPECT_TRUE(loops.empty());
+  ASSERT_EQ(loops.size(), 1u);
+  EXPECT_TRUE(loops[0].streams.empty());
 }
 
-TEST(Loops, OneWithTwoWaysRoundIsNone) {
+TEST(Loops, OneThatWaitsForOthersIsNone) {
+  EXPECT_TRUE(loops_of({{.op = Op::lr_w, .rd = reg::a0, .rs1 = reg::a1},
+                        {.op = Op::bne, .rs1 = reg::a0, .rs2 = 0, .imm = -4},
+                        {.op = Op::ebreak}})
+                  .empty());
+}
+
+TEST(Loops, ABranchOverASimpleInstructionIsAnAside) {
   const auto loops = loops_of({{.op = Op::lbu, .rd = reg::a0, .rs1 = reg::a5},
                                {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 1},
                                {.op = Op::beq, .rs1 = reg::a0, .rs2 = 0, .imm = 8},
                                {.op = Op::xori, .rd = reg::a1, .rs1 = reg::a1, .imm = 5},
                                {.op = Op::bne, .rs1 = reg::a5, .rs2 = reg::a4, .imm = -16},
                                {.op = Op::ebreak}});
-  EXPECT_TRUE(loops.empty());
+  ASSERT_EQ(loops.size(), 1u);
+  ASSERT_EQ(loops[0].asides.size(), 1u);
+  EXPECT_EQ(loops[0].asides[0].steps, 1u);
+  EXPECT_EQ(loops[0].asides[0].writes, 1u << reg::a1);
+  EXPECT_EQ(loops[0].steps, 4u);
+  EXPECT_EQ(loops[0].most_steps, 5u);
+}
+
+TEST(Loops, AnAsideThatLiesElsewhereJumpsBack) {
+  const auto loops = loops_of({{.op = Op::lbu, .rd = reg::a0, .rs1 = reg::a5},
+                               {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 1},
+                               {.op = Op::bltu, .rs1 = reg::a0, .rs2 = reg::a3, .imm = 12},
+                               {.op = Op::bne, .rs1 = reg::a5, .rs2 = reg::a4, .imm = -12},
+                               {.op = Op::ebreak},
+                               {.op = Op::addi, .rd = reg::a1, .rs1 = reg::a1, .imm = 1},
+                               {.op = Op::jal, .imm = -12}});
+  ASSERT_EQ(loops.size(), 1u);
+  ASSERT_EQ(loops[0].asides.size(), 1u);
+  EXPECT_EQ(loops[0].asides[0].steps, 2u);
+}
+
+TEST(Loops, ABranchOverAnAccessIsAnotherWayRound) {
+  EXPECT_TRUE(loops_of({{.op = Op::lbu, .rd = reg::a0, .rs1 = reg::a5},
+                        {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 1},
+                        {.op = Op::beq, .rs1 = reg::a0, .rs2 = 0, .imm = 8},
+                        {.op = Op::ld, .rd = reg::a1, .rs1 = reg::a1},
+                        {.op = Op::bne, .rs1 = reg::a5, .rs2 = reg::a4, .imm = -16},
+                        {.op = Op::ebreak}})
+                  .empty());
 }
 
 }  // namespace

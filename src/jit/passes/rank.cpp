@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <span>
 
 #include "jit/passes/passes.h"
 
@@ -9,8 +10,8 @@ namespace {
 
 using Uses = std::array<u64, 64>;
 
-void count(const ir::Block& block, u64 weight, Uses& uses) {
-  for (const ir::Step& step : block.steps) {
+void count(std::span<const ir::Step> steps, u64 weight, Uses& uses) {
+  for (const ir::Step& step : steps) {
     if (step.dead) continue;
     const Effects effect = effects(step);
     for (u32 reg = 1; reg < 64; ++reg) {
@@ -34,13 +35,14 @@ Ranking ranking_by(const Uses& uses) {
 
 Ranking rank_registers(const ir::Region& region) {
   Uses uses{};
-  for (const ir::Block& block : region.blocks) count(block, block.weight, uses);
+  for (const ir::Block& block : region.blocks) count(block.steps, block.weight, uses);
   return ranking_by(uses);
 }
 
 Ranking rank_registers(const ir::Region& region, const ir::Loop& loop) {
   Uses uses{};
-  for (const u32 index : loop.blocks) count(region.blocks[index], 1, uses);
+  for (const u32 index : loop.blocks) count(region.blocks[index].steps, 1, uses);
+  for (const ir::Aside& aside : loop.asides) count(ir::steps_of(region, aside), 1, uses);
   return ranking_by(uses);
 }
 

@@ -43,4 +43,23 @@ inline u32 opposite(u32 condition) {
   }
 }
 
+// The host's conditional move on the condition of such a jump.
+inline u32 move_on(u32 condition) {
+  namespace Inst = x86::Inst;
+  switch (condition) {
+    case Inst::kIdJe:
+      return Inst::kIdCmove;
+    case Inst::kIdJne:
+      return Inst::kIdCmovne;
+    case Inst::kIdJl:
+      return Inst::kIdCmovl;
+    case Inst::kIdJge:
+      return Inst::kIdCmovge;
+    case Inst::kIdJb:
+      return Inst::kIdCmovb;
+    default:
+      return Inst::kIdCmovae;
+  }
+}
+
 }  // namespace cloister::jit::x64

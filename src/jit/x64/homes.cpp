@@ -43,6 +43,14 @@ u64 Homes::at(bool is_float, i8 home) const {
   return 0;
 }
 
+Homes Homes::with(u8 reg, const x86::Gp& place) const {
+  Homes result = *this;
+  for (u32 i = 0; i < kIntegerHomes; ++i) {
+    if (kIntegerHome[i] == place) result.put(reg, static_cast<i8>(i));
+  }
+  return result;
+}
+
 std::vector<x86::Gp> Homes::spare() const {
   std::vector<x86::Gp> result;
   for (u32 i = 0; i < kIntegerHomes; ++i) {

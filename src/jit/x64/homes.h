@@ -24,6 +24,9 @@ class Homes {
   x86::Xmm floating(u32 reg) const { return float_home(static_cast<u32>(home_[reg])); }
   u64 homed() const { return homed_; }  // as bits
 
+  // The same, but for x[reg], which lives in `place`, one of the ten.
+  Homes with(u8 reg, const x86::Gp& place) const;
+
   // Host registers that are nobody's home, of the ten.
   std::vector<x86::Gp> spare() const;
   // Who lives in the same place as x[reg] or f[reg] of `other`, as a bit; or 0.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <bit>
 
 #include "isa/properties.h"
 #include "jit/x64/conditions.h"
@@ -7,11 +8,20 @@
 
 // Rounds of loops without checks (passes/loops.cpp says which loops).
 //
-// The last block of the loop's ordinary code jumps here instead of to the head. Once it is seen that the next
-// rounds, a stretch of them, stay in the pages that their slots know, that the budget holds as long and that
-// nobody wants the hart, they run in a copy of the loop: accesses without a look at the soft TLB, and one
-// comparison a round, of the countdown with what it is at the stretch's end. Then the next stretch is looked
-// at.
+// The last block of the loop's ordinary code jumps here instead of to the head. Once it is seen how many of
+// the next rounds, a stretch of them, stay in the pages that their slots know, that the budget holds as long
+// and that nobody wants the hart, they run in a copy of the loop: accesses without a look at the soft TLB,
+// and one count a round. Then the next stretch is looked at.
+//
+// In the copy, of one round or of a few, the countdown is what is left of the stretch, and these rounds are
+// taken off it at their end. Whoever leaves in between takes off the blocks that are done.
+//
+// An aside (passes/loops.cpp) works on copies of what it writes, which are then taken or not. Its steps that
+// count are counted beside the countdown, for the stretch's rounds are as many as pages have room for,
+// however many steps they take.
+//
+// A round begins with what the loop's last block leaves: words whose upper half nobody asked for, and NaN
+// that are not yet canonical, stay so.
 //
 // The copy is short, so all its registers have homes, and addends too: they get the places of registers that
 // the loop does not use, which wait in the State meanwhile. Nothing in the copy calls the host. What needs it
@@ -26,7 +36,10 @@ constexpr i32 kPage = static_cast<i32>(kPageSize);
 
 void RegionCode::find_rounds() {
   for (const ir::Loop& loop : region_.loops) {
-    Rounds& rounds = rounds_.emplace_back(loop, Homes(homes_, passes::rank_registers(region_, loop)));
+    Rounds rounds(loop, Homes(homes_, passes::rank_registers(region_, loop)));
+    const std::vector<x86::Gp> all_spare = rounds.homes.spare();
+    std::vector<x86::Gp> spare = all_spare;
+    if (!place_asides(rounds, spare)) continue;
     rounds.enter = a_.newLabel();
     rounds.head = a_.newLabel();
     for (const u32 index : loop.blocks) {
@@ -36,19 +49,40 @@ void RegionCode::find_rounds() {
         rounds.uses_float |= p.is_float() && !p.is_store();
       }
     }
-    const std::vector<x86::Gp> spare = rounds.homes.spare();
-    for (std::size_t i = 0; i < loop.streams.size(); ++i) {
+    for (const ir::Aside& aside : loop.asides) rounds.written |= aside.writes;
+    for (std::size_t i = 0; i < loop.streams.size(); ++i)
       rounds.addends.push_back(i < spare.size() ? std::optional(spare[i]) : std::nullopt);
-      if (rounds.addends.back()) rounds.evicted |= homes_.lives_in(*rounds.addends.back());
-    }
+    const std::size_t left = spare.size() - std::min(spare.size(), loop.streams.size());
+    for (std::size_t i = 0; i < all_spare.size() - left; ++i) rounds.evicted |= homes_.lives_in(all_spare[i]);
     rounds.borrowed = rounds.homes.homed() & ~homes_.homed();
     for (u32 reg = 1; reg < 64; ++reg) {
       if (rounds.borrowed >> reg & 1) rounds.evicted |= homes_.in_place_of(rounds.homes, reg);
     }
+    rounds_.push_back(std::move(rounds));
   }
 }
 
-const RegionCode::Rounds* RegionCode::rounds_between(u32 last, u32 head) const {
+// Where asides work, taken from `spare`. False when there is not room enough.
+bool RegionCode::place_asides(Rounds& rounds, std::vector<x86::Gp>& spare) const {
+  if (rounds.loop.asides.empty()) return true;
+  std::size_t used = 0;
+  for (const ir::Aside& aside : rounds.loop.asides) {
+    Homes beside = rounds.homes;
+    std::size_t at = 0;
+    for (u8 reg = 1; reg < 32; ++reg) {
+      if ((aside.writes >> reg & 1) == 0) continue;
+      if (!rounds.homes.has(reg) || at + 1 >= spare.size()) return false;
+      beside = beside.with(reg, spare[at++]);
+    }
+    used = std::max(used, at);
+    rounds.beside.push_back(beside);
+  }
+  rounds.extra = spare[used];
+  spare.erase(spare.begin(), spare.begin() + static_cast<std::ptrdiff_t>(used) + 1);
+  return true;
+}
+
+const Rounds* RegionCode::rounds_between(u32 last, u32 head) const {
   for (const Rounds& rounds : rounds_) {
     if (rounds.loop.blocks.back() == last && rounds.loop.blocks.front() == head) return &rounds;
   }
@@ -62,17 +96,22 @@ void RegionCode::emit_rounds(const Rounds& rounds) {
   emit_.knowledge() = {};
   check_stretch(rounds, ordinary);
   enter_rounds(rounds);
+  emit_.knowledge() = known_at_head(rounds);
   a_.align(asmjit::AlignMode::kCode, 32);
   a_.bind(rounds.head);
-  for (std::size_t i = 0; i < rounds.loop.blocks.size(); ++i) {
-    const u32 index = rounds.loop.blocks[i];
-    const ir::Block& block = region_.blocks[index];
-    a_.sub(kCountdown, static_cast<i32>(block.steps.size()));
-    emit_steps({&block, index, 0, true, &rounds, i});
+  for (u32 copy = 0; copy < rounds.loop.copies; ++copy) {
+    for (std::size_t i = 0; i < rounds.loop.blocks.size(); ++i) {
+      const u32 index = rounds.loop.blocks[i];
+      emit_steps({&region_.blocks[index], index, 0, true, &rounds, i, copy});
+    }
   }
+  restore_countdown(rounds, 0);
+  const Knowledge known = emit_.knowledge();
   check_stretch(rounds, out);
+  if (rounds.extra) a_.xor_(rounds.extra->r32(), rounds.extra->r32());
   a_.jmp(rounds.head);
   a_.bind(out);
+  emit_.knowledge() = known;
   leave_rounds(rounds);
   a_.jmp(ordinary);
   emit_.use_homes(homes_);
@@ -85,6 +124,7 @@ void RegionCode::enter_rounds(const Rounds& rounds) {
   for (std::size_t i = 0; i < rounds.addends.size(); ++i) {
     if (rounds.addends[i]) a_.mov(*rounds.addends[i], addend_at(rounds.loop.streams[i].slot));
   }
+  if (rounds.extra) a_.xor_(rounds.extra->r32(), rounds.extra->r32());
 }
 
 // All values become wide. From here on the region's homes hold.
@@ -95,10 +135,25 @@ void RegionCode::leave_rounds(const Rounds& rounds) {
   reload(rounds.evicted);
 }
 
+// Of what the countdown does not yet know, where rounds are left with the block, or within it: to its end.
+u32 RegionCode::steps_to(const Here& here) const {
+  u32 steps = here.copy * here.rounds->loop.steps;
+  for (std::size_t i = 0; i <= here.place; ++i)
+    steps += static_cast<u32>(region_.blocks[here.rounds->loop.blocks[i]].steps.size());
+  return steps;
+}
+
+void RegionCode::restore_countdown(const Rounds& rounds, u32 done) {
+  a_.add(kCountdown, frame_at(offsetof(Frame, stretch_end)));
+  if (done != 0) a_.sub(kCountdown, static_cast<i32>(done));
+  if (rounds.extra) a_.sub(kCountdown, *rounds.extra);
+}
+
 asmjit::Label RegionCode::leave_rounds_before(const Here& here) {
   const Label out = a_.newLabel();
   later([this, here, out] {
     a_.bind(out);
+    restore_countdown(*here.rounds, steps_to(here));
     leave_rounds(*here.rounds);
     a_.jmp(ungrouped(here, here.step));
   });
@@ -107,26 +162,58 @@ asmjit::Label RegionCode::leave_rounds_before(const Here& here) {
 
 // -- Before a stretch -------------------------------------------------------------------------------------
 
+// Leaves in the countdown the steps of as many rounds as there is room for, and in the frame what it is
+// behind them, asides left out.
 void RegionCode::check_stretch(const Rounds& rounds, const Label& otherwise) {
-  const i32 steps = static_cast<i32>(rounds.loop.steps * rounds.loop.rounds);
+  const ir::Loop& loop = rounds.loop;
   a_.cmp(state_at(offsetof(hart::State, attention), 4), 0);
   a_.jne(otherwise);
-  a_.cmp(kCountdown, static_cast<i32>(region_.count_steps()) + 1 + steps);
+  a_.cmp(kCountdown, static_cast<i32>(region_.count_steps() + 1 + loop.most_steps * loop.rounds));
   a_.jl(otherwise);
   if (rounds.uses_float) {
     a_.cmp(state_at(offsetof(hart::State, fs), 1), 3);
     a_.jne(otherwise);
   }
-  for (const ir::Stream& stream : rounds.loop.streams) {
+  a_.mov(x86::edx, loop.rounds);
+  for (const ir::Stream& stream : loop.streams) {
     a_.cmp(limit_at(stream.slot), 0);
     a_.je(otherwise);
     for (const ir::Sum& place : stream.places) check_place(stream, place, otherwise);
+    if (stream.stride != 0) count_rounds(stream);
   }
-  a_.lea(x86::rax, x86::ptr(kCountdown, -steps));
-  a_.mov(frame_at(offsetof(Frame, stretch_end)), x86::rax);
+  if (loop.copies > 1) {
+    a_.and_(x86::edx, -static_cast<i32>(loop.copies));
+    a_.jz(otherwise);
+  }
+  a_.imul(x86::rdx, x86::rdx, loop.steps);
+  a_.sub(kCountdown, x86::rdx);
+  a_.mov(frame_at(offsetof(Frame, stretch_end)), kCountdown);
+  a_.mov(kCountdown, x86::rdx);
 }
 
-void RegionCode::check_place(const ir::Stream& stream, const ir::Sum& place, const Label& otherwise) {
+// edx: the fewer of that and the rounds whose places fit: the second's, and one for each stride from there.
+// The division is a multiplication: exact, for room is less than a page and the stride at most kMostStride.
+void RegionCode::count_rounds(const ir::Stream& stream) {
+  constexpr u32 kShift = 24;
+  load_in_page(stream, stream.leader);
+  const u32 stride = static_cast<u32>(std::abs(stream.stride));
+  if (stream.stride > 0) {
+    a_.neg(x86::rax);
+    a_.add(x86::rax, kPage - static_cast<i32>(stream.size));
+  }
+  if (std::has_single_bit(stride)) {
+    a_.shr(x86::eax, std::countr_zero(stride));
+  } else {
+    a_.imul(x86::rax, x86::rax, (1u << kShift) / stride + 1);
+    a_.shr(x86::rax, kShift);
+  }
+  a_.add(x86::eax, 2);
+  a_.cmp(x86::edx, x86::eax);
+  a_.cmova(x86::edx, x86::eax);
+}
+
+// rax: how far from the beginning of the stream's page the place is.
+void RegionCode::load_in_page(const ir::Stream& stream, const ir::Sum& place) {
   if (place.scaled != 0) {
     emit_.load(x86::rax, place.scaled);
     if (place.shift != 0) a_.shl(x86::rax, place.shift);
@@ -142,6 +229,10 @@ void RegionCode::check_place(const ir::Stream& stream, const ir::Sum& place, con
     a_.add(x86::rax, x86::rcx);
   }
   a_.sub(x86::rax, page_at(stream.slot));
+}
+
+void RegionCode::check_place(const ir::Stream& stream, const ir::Sum& place, const Label& otherwise) {
+  load_in_page(stream, place);
   a_.cmp(x86::rax, kPage - static_cast<i32>(stream.size));
   a_.ja(otherwise);
 }
@@ -156,6 +247,10 @@ void RegionCode::emit_round_end(const Here& here) {
 }
 
 void RegionCode::emit_branch_in_round(const Here& here) {
+  if (const ir::Aside* aside = here.rounds->loop.aside_of(here.block_index)) {
+    emit_aside(here, *aside);
+    return go_round(here);
+  }
   const std::vector<u32>& blocks = here.rounds->loop.blocks;
   const u32 next = here.place + 1 < blocks.size() ? blocks[here.place + 1] : blocks.front();
   const isa::Insn& insn = here.current().insn;
@@ -167,6 +262,7 @@ void RegionCode::emit_branch_in_round(const Here& here) {
   a_.emit(stays_if_taken ? opposite(condition_of(insn.op)) : condition_of(insn.op), out);
   later([this, here, out, way_out, offset] {
     a_.bind(out);
+    restore_countdown(*here.rounds, steps_to(here));
     leave_rounds(*here.rounds);
     if (way_out == ir::kLeaves) return leave_to_page_offset(written_before(here), offset);
     a_.jmp(block_labels_[static_cast<u32>(way_out)]);
@@ -174,12 +270,80 @@ void RegionCode::emit_branch_in_round(const Here& here) {
   go_round(here);
 }
 
-// The next block lies behind; after the last, the head.
+// Its results beside the registers, then the branch's comparison, and then they are taken or not.
+void RegionCode::emit_aside(const Here& here, const ir::Aside& aside) {
+  const Homes& homes = here.rounds->homes;
+  const Homes& beside =
+      here.rounds->beside[static_cast<std::size_t>(&aside - here.rounds->loop.asides.data())];
+  const Knowledge before = emit_.knowledge();
+  const auto for_each_written = [&aside](auto visit) {
+    for (u8 reg = 1; reg < 32; ++reg) {
+      if (aside.writes >> reg & 1) visit(reg);
+    }
+  };
+  for_each_written([&](u8 reg) { a_.mov(beside.integer(reg), homes.integer(reg)); });
+  emit_.use_homes(beside);
+  for (const ir::Step& step : ir::steps_of(region_, aside)) {
+    if (step.dead || step.insn.op == isa::Op::jal) continue;
+    if (step.result) {
+      emit_.set_known(step.insn.rd, step.result);
+    } else {
+      CHECK(emit_.compute(step));
+    }
+  }
+  const u32 words = before.words & emit_.knowledge().words;
+  for_each_written([&](u8 reg) {
+    if ((words >> reg & 1) == 0) (void)emit_.use(reg, x86::rax);
+  });
+  const u32 narrow = emit_.knowledge().narrow & aside.writes;
+  emit_.use_homes(homes);
+  emit_.knowledge() = before;
+  for_each_written([&](u8 reg) {
+    if ((words >> reg & 1) == 0) (void)emit_.use(reg, x86::rax);
+  });
+  const isa::Insn& insn = here.current().insn;
+  emit_.compare(insn.rs1, insn.rs2);
+  const bool if_taken = here.block->taken == static_cast<i32>(aside.from);
+  const u32 condition = move_on(if_taken ? condition_of(insn.op) : opposite(condition_of(insn.op)));
+  for_each_written([&](u8 reg) { a_.emit(condition, homes.integer(reg), beside.integer(reg)); });
+  const x86::Gp extra = *here.rounds->extra;
+  a_.lea(x86::rax, x86::ptr(extra, static_cast<i32>(aside.steps)));
+  a_.emit(condition, extra, x86::rax);
+  emit_.knowledge().words &= words | ~aside.writes;
+  emit_.knowledge().narrow |= narrow;
+}
+
+// The next block lies behind; after the last of the last copy, the head.
 void RegionCode::go_round(const Here& here) {
-  if (here.place + 1 < here.rounds->loop.blocks.size()) return;
-  settle();
-  a_.cmp(kCountdown, frame_at(offsetof(Frame, stretch_end)));
+  const ir::Loop& loop = here.rounds->loop;
+  if (here.place + 1 < loop.blocks.size() || here.copy + 1 < loop.copies) return;
+  settle_for_head(*here.rounds);
+  a_.sub(kCountdown, static_cast<i32>(loop.steps * loop.copies));
   a_.jg(here.rounds->head);
+}
+
+// What the loop's last block leaves, whichever way it was reached; nothing of what its aside may write.
+Knowledge RegionCode::known_at_head(const Rounds& rounds) const {
+  const u32 last = rounds.loop.blocks.back();
+  Knowledge known = known_at_end_[last];
+  if (const ir::Aside* aside = rounds.loop.aside_of(last)) {
+    known.words &= ~aside->writes;
+    known.narrow &= ~aside->writes;
+  }
+  return known;
+}
+
+// What the head takes as it is stays so.
+void RegionCode::settle_for_head(const Rounds& rounds) {
+  const Knowledge at_head = known_at_head(rounds);
+  const Knowledge now = emit_.knowledge();
+  CHECK((at_head.words & ~now.words) == 0 && (at_head.boxed & ~now.boxed) == 0);
+  for (u8 reg = 0; reg < 32; ++reg) {
+    if ((now.narrow & ~at_head.narrow) >> reg & 1) (void)emit_.use(reg, x86::rax);
+    const bool is_odd =
+        ((now.odd_doubles & ~at_head.odd_doubles) | (now.odd_singles & ~at_head.odd_singles)) >> reg & 1;
+    if (is_odd) settle_float(reg);
+  }
 }
 
 // -- Accesses ---------------------------------------------------------------------------------------------

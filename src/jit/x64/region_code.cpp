@@ -53,6 +53,7 @@ std::optional<Code> RegionCode::emit(CodeCache& cache) {
   call_csr_ = a_.newLabel();
   call_last_ = a_.newLabel();
   has_entrance_.assign(region_.blocks.size(), false);
+  known_at_end_.resize(region_.blocks.size());
   enter_ = a_.newLabel();
   leave_at_ = a_.newLabel();
   leave_slot_ = a_.newLabel();
@@ -190,8 +191,10 @@ void RegionCode::emit_steps(Here here) {
     Label& copy = second_copies_[here.block_index][here.step];
     if (!here.grouped && copy.isValid() && !holder_.isLabelBound(copy)) a_.bind(copy);
     const bool last = here.step + 1 == here.block->steps.size();
-    if (last && isa::ends_block(here.current().insn.op))
+    if (last && isa::ends_block(here.current().insn.op)) {
+      if (here.rounds == nullptr && here.grouped) known_at_end_[here.block_index] = emit_.knowledge();
       return here.rounds != nullptr ? emit_round_end(here) : emit_end(here);
+    }
     if (!here.current().dead) emit_step(here);
   }
   Label& copy = second_copies_[here.block_index].back();

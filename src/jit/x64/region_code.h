@@ -33,20 +33,6 @@ class RegionCode final : private asmjit::ErrorHandler {
  private:
   using Label = asmjit::Label;
 
-  // A loop's rounds without checks.
-  struct Rounds {
-    Rounds(const ir::Loop& loop_, Homes homes_) : loop(loop_), homes(homes_) {}
-    const ir::Loop& loop;
-    const Homes homes;
-    u64 borrowed = 0;  // guest registers that have a home here only
-    u64 evicted = 0;   // guest registers whose home in the region is something else here
-    u64 written = 0;
-    bool uses_float = false;
-    std::vector<std::optional<x86::Gp>> addends;  // by stream
-    Label enter;                                  // from the loop's ordinary code: to look whether it may run
-    Label head;
-  };
-
   // The step being emitted, and its place.
   struct Here {
     const ir::Block* block;
@@ -54,7 +40,8 @@ class RegionCode final : private asmjit::ErrorHandler {
     u32 step;
     bool grouped;                    // the first copy of the block, where access groups are open
     const Rounds* rounds = nullptr;  // a copy of the block in a loop's rounds without checks,
-    std::size_t place = 0;           // and which of its blocks
+    std::size_t place = 0;           // which of its blocks,
+    u32 copy = 0;                    // and which of its copies
     const ir::Step& current() const { return block->steps[step]; }
   };
   // Code out of the straight path, emitted after it, and what is known of registers where it is entered.
@@ -114,15 +101,23 @@ class RegionCode final : private asmjit::ErrorHandler {
 
   // loop_code.cpp
   void find_rounds();
+  bool place_asides(Rounds& rounds, std::vector<x86::Gp>& spare) const;
   const Rounds* rounds_between(u32 last, u32 head) const;
   void emit_rounds(const Rounds& rounds);
   void emit_round_end(const Here& here);
   void emit_branch_in_round(const Here& here);
+  void emit_aside(const Here& here, const ir::Aside& aside);
   void go_round(const Here& here);
+  Knowledge known_at_head(const Rounds& rounds) const;
+  void settle_for_head(const Rounds& rounds);
   void check_stretch(const Rounds& rounds, const Label& otherwise);
+  void load_in_page(const ir::Stream& stream, const ir::Sum& place);
   void check_place(const ir::Stream& stream, const ir::Sum& place, const Label& otherwise);
+  void count_rounds(const ir::Stream& stream);
   void enter_rounds(const Rounds& rounds);
   void leave_rounds(const Rounds& rounds);
+  u32 steps_to(const Here& here) const;
+  void restore_countdown(const Rounds& rounds, u32 done);
   // Goes on with this step in the loop's ordinary code.
   Label leave_rounds_before(const Here& here);
   std::optional<x86::Mem> streamed_place(const Here& here, u32 size);
@@ -226,6 +221,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   std::vector<u32> place_in_order_;                // by block
   std::vector<bool> loop_heads_;                   // by block
   std::vector<bool> has_entrance_;                 // by block
+  std::vector<Knowledge> known_at_end_;            // by block: where its last step begins
   Label enter_, stale_, leave_at_, leave_slot_, call_step_, call_fill_, call_csr_, call_last_;
   std::vector<Entrance> entrances_;
   std::unique_ptr<Header> header_ = std::make_unique<Header>();

@@ -3,12 +3,31 @@
 
 #include <asmjit/x86.h>
 
+#include <optional>
 #include <vector>
 
 #include "base/units.h"
+#include "jit/ir/region.h"
+#include "jit/x64/homes.h"
 
-// Parts of a region's code that are noted on the way and emitted at its end.
+// Parts of a region's code that are noted before they are emitted.
 namespace cloister::jit::x64 {
+
+// A loop's rounds without checks.
+struct Rounds {
+  Rounds(const ir::Loop& loop_, Homes homes_) : loop(loop_), homes(homes_) {}
+  const ir::Loop& loop;
+  const Homes homes;
+  u64 borrowed = 0;  // guest registers that have a home here only
+  u64 evicted = 0;   // guest registers whose home in the region is something else here
+  u64 written = 0;
+  bool uses_float = false;
+  std::vector<std::optional<x86::Gp>> addends;  // by stream
+  std::vector<Homes> beside;                    // by aside: what it writes lives elsewhere meanwhile
+  std::optional<x86::Gp> extra;                 // counts the asides' steps that were taken, if there are some
+  asmjit::Label enter;                          // from the loop's ordinary code: to look whether it may run
+  asmjit::Label head;
+};
 
 // A way into the region.
 struct Entrance {
