@@ -72,22 +72,33 @@ void RegionCode::open_group(const Here& here) {
   const ir::Group& group = here.block->groups[here.current().group];
   if (!group.is_kept) return find_or_fill_group(here);
   const Label fill = a_.newLabel(), open = a_.newLabel();
-  emit_.load(x86::rax, here.current().insn.rs1);
-  a_.sub(x86::rax, page_at(group.slot));
-  a_.cmp(x86::rax, limit_at(group.slot));
-  a_.jae(fill);
-  a_.mov(x86::rcx, addend_at(group.slot));
+  compare_with_slot(here, fill);
   a_.bind(open);
   later([this, here, &group, fill, open] {
     a_.bind(fill);
     find_or_fill_group(here);
-    a_.and_(x86::rax, -static_cast<i32>(kPageSize));
-    if (group.low != 0) a_.sub(x86::rax, static_cast<i32>(group.low));
-    a_.mov(page_at(group.slot), x86::rax);
-    const i32 size = static_cast<i32>(group.high - group.low);
-    a_.mov(limit_at(group.slot), static_cast<i32>(kPageSize) - size + 1);
+    note_in_slot(group);
     a_.jmp(open);
   });
+}
+
+// rcx = the addend that the group's slot has, if it is for this place.
+void RegionCode::compare_with_slot(const Here& here, const Label& otherwise) {
+  const u16 slot = here.block->groups[here.current().group].slot;
+  emit_.load(x86::rax, here.current().insn.rs1);
+  a_.sub(x86::rax, page_at(slot));
+  a_.cmp(x86::rax, limit_at(slot));
+  a_.jae(otherwise);
+  a_.mov(x86::rcx, addend_at(slot));
+}
+
+// After find_group(), whose address is in rax.
+void RegionCode::note_in_slot(const ir::Group& group) {
+  a_.and_(x86::rax, -static_cast<i32>(kPageSize));
+  if (group.low != 0) a_.sub(x86::rax, static_cast<i32>(group.low));
+  a_.mov(page_at(group.slot), x86::rax);
+  const i32 size = static_cast<i32>(group.high - group.low);
+  a_.mov(limit_at(group.slot), static_cast<i32>(kPageSize) - size + 1);
 }
 
 // Two accesses whose pages lie at the same place of the soft TLB drive each other out of it. So what is

@@ -364,16 +364,20 @@ std::optional<x86::Mem> RegionCode::streamed_place(const Here& here, u32 size) {
   return x86::ptr(emit_.use(step.insn.rs1, x86::rax), addend.value_or(x86::rcx), 0, step.insn.imm, size);
 }
 
-// A group whose address moves otherwise: what its slot knows, or out.
+// A group whose address moves otherwise: what its slot knows, else what the soft TLB does, or out.
 void RegionCode::open_group_in_round(const Here& here) {
   const ir::Group& group = here.block->groups[here.current().group];
   const Label out = leave_rounds_before(here);
   if (!group.is_kept) return find_group(here, out);
-  emit_.load(x86::rax, here.current().insn.rs1);
-  a_.sub(x86::rax, page_at(group.slot));
-  a_.cmp(x86::rax, limit_at(group.slot));
-  a_.jae(out);
-  a_.mov(x86::rcx, addend_at(group.slot));
+  const Label find = a_.newLabel(), open = a_.newLabel();
+  compare_with_slot(here, find);
+  a_.bind(open);
+  later([this, here, &group, find, open, out] {
+    a_.bind(find);
+    find_group(here, out);
+    note_in_slot(group);
+    a_.jmp(open);
+  });
 }
 
 }  // namespace cloister::jit::x64

@@ -140,6 +140,8 @@ class RegionCode final : private asmjit::ErrorHandler {
   x86::Mem single_place(const Here& here, u32 size, bool write, const Label& back);
   x86::Gp address_of(const isa::Insn& insn);
   void open_group(const Here& here);
+  void compare_with_slot(const Here& here, const Label& otherwise);
+  void note_in_slot(const ir::Group& group);
   void find_group(const Here& here, const Label& otherwise);
   void find_or_fill_group(const Here& here);
   void fill_group(const Here& here);
