@@ -34,7 +34,7 @@ fuzz_one() {
   local seed log=build/fuzz/$1.log corpus=$cache/corpus/$1
   seed=$((RANDOM * 32768 + RANDOM + 1))
   mkdir -p "$corpus" build/fuzz/crashes
-  if "build/fuzz/bin/$1" -max_total_time="$2" -timeout=120 -rss_limit_mb=2048 -seed="$seed" -print_final_stats=1 \
+  if nice "build/fuzz/bin/$1" -max_total_time="$2" -timeout=120 -rss_limit_mb=2048 -seed="$seed" -print_final_stats=1 \
     -artifact_prefix="build/fuzz/crashes/$1-" "$corpus" >"$log" 2>&1; then
     printf 'ok    %s (seed %s, %s runs)\n' "$1" "$seed" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
   else
