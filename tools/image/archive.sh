@@ -53,7 +53,8 @@ archive_mirror() {
     END { if (1 in found) print found[1]; else if (2 in found) print found[2] }'
 }
 
-# archive_open CACHE SUITE MIRROR: makes the configuration, and APT_CONFIG name it. MIRROR may be `auto`.
+# archive_open CACHE SUITE MIRROR: makes the configuration, and APT_CONFIG name it. MIRROR may be `auto`. Whoever opens it
+# too waits for archive_close.
 archive_open() {
   archive_dir=$1/archive
   archive_suite=$2
@@ -76,6 +77,9 @@ archive_open() {
   archive_settings >"$archive_dir/etc/parts/zz-cloister.conf"
   export APT_CONFIG=$archive_dir/etc/apt.conf
 }
+
+# Lets others work with the archive: what was fetched stays.
+archive_close() { exec {archive_lock}>&-; }
 
 archive_settings() {
   cat <<CONF

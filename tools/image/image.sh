@@ -88,7 +88,7 @@ package_files() {
 }
 
 make_disk() {
-  local kernel package packages=('?essential' '?priority(required)' "${base_packages[@]}")
+  local kernel package suite_name packages=('?essential' '?priority(required)' "${base_packages[@]}")
   kernel=$(archive_kernel)
   [[ -z $include ]] || IFS=, read -r -a asked <<<"$include"
   archive_say "fetching packages"
@@ -100,7 +100,9 @@ make_disk() {
     --module={virtio_mmio,virtio_net,virtio_blk,ext4,virtio_rng,virtio_balloon,9pnet_virtio,9p,vmw_vsock_virtio_transport}
   archive_say "unpacking $(wc -l <"$work/packages") packages"
   rm -f "$out"
-  fakeroot -- "$here/root.sh" "$work" "$out" "$size_bytes" "$hostname" "$slim" "$archive_uri" "$(archive_suite_name)"
+  suite_name=$(archive_suite_name)
+  archive_close
+  fakeroot -- "$here/root.sh" "$work" "$out" "$size_bytes" "$hostname" "$slim" "$archive_uri" "$suite_name"
 }
 
 # Runs the packages' own scripts in a guest of ours. The console is kept beside the disk when they fail.
