@@ -26,6 +26,7 @@ constexpr u64 kInterrupts = bit(isa::InterruptCause::kSoftware) | bit(isa::Inter
 
 u64 read_fflags(Core& c) {
   c.state.fflags |= fp::take_flags();
+  fp::note_read(c.state.fflags);
   return c.state.fflags;
 }
 void write_fflags(Core& c, u64 value) {

@@ -2,6 +2,7 @@
 #include "hart/fp.h"
 
 #include "base/check.h"
+#include "base/os/float_trap.h"
 
 // MXCSR and fflags hold the same five flags in opposite order, MXCSR with one more (denormal operand, bit 1)
 // in between.
@@ -13,6 +14,8 @@ namespace {
 
 constexpr u32 kMxcsrFlags = 0x3f;
 constexpr u32 kMxcsrAllMasked = 0x1f80;  // and round to nearest even, FTZ and DAZ off
+constexpr u32 kMxcsrMaskShift = 7;
+constexpr u32 kMxcsrDenormal = 0x02;
 constexpr u32 kMxcsrRoundingShift = 13;
 constexpr u32 kMxcsrRounding[] = {0, 3, 1, 2};  // by frm
 
@@ -34,6 +37,27 @@ constexpr u8 fflags_of(u32 mxcsr) {
 }
 static_assert(fflags_of(0x3f) == 0x1f && fflags_of(0x02) == 0);
 
+constexpr u32 mxcsr_flags_of(u8 fflags) {
+  const u32 f = fflags;
+  return (f & 0x10) >> 4 | (f & 0x08) >> 1 | (f & 0x04) << 1 | (f & 0x02) << 3 | (f & 0x01) << 5;
+}
+static_assert(mxcsr_flags_of(fflags_of(0x3d)) == 0x3d && mxcsr_flags_of(fflags_of(0x14)) == 0x14);
+
+void end_watch() {
+  thread_state.watched = false;
+  thread_state.patience = ThreadState::kPatience;
+}
+
+// A flag that is not there yet. The instruction begins anew and raises, without a trap, what it raises: an
+// underflow that traps need not be one that counts.
+bool end_watch_by_trap(u32& mxcsr) {
+  if (!thread_state.watched) return false;
+  const u32 trapping = ~(mxcsr >> kMxcsrMaskShift) & kMxcsrFlags;
+  mxcsr = (mxcsr | kMxcsrAllMasked) & ~trapping;
+  end_watch();
+  return true;
+}
+
 bool host_has_fma() {
   static const bool has = __builtin_cpu_supports("fma") != 0;
   return has;
@@ -48,6 +72,7 @@ void set_rounding(u8 frm) {
   thread_state.direct = host_can ? static_cast<u8>(1u << frm | 1u << kDynamic) : u8{0};
   thread_state.fused = host_has_fma() ? thread_state.direct : u8{0};
   if (!host_can) return;
+  end_watch();
   const u32 flags = read_mxcsr() & kMxcsrFlags;
   write_mxcsr(kMxcsrAllMasked | kMxcsrRounding[frm] << kMxcsrRoundingShift | flags);
 }
@@ -56,8 +81,19 @@ u8 take_flags() {
   const u32 mxcsr = read_mxcsr();
   const u8 flags = thread_state.flags | fflags_of(mxcsr);
   thread_state.flags = 0;
-  if ((mxcsr & kMxcsrFlags) != 0) write_mxcsr(mxcsr & ~kMxcsrFlags);
+  const u32 quiet = (mxcsr | kMxcsrAllMasked) & ~kMxcsrFlags;
+  if (mxcsr != quiet) write_mxcsr(quiet);
+  if (thread_state.watched) end_watch();
   return flags;
+}
+
+void note_read(u8 fflags) {
+  if (--thread_state.patience > 0) return;
+  static const bool installed = (os::on_float_trap(end_watch_by_trap), true);
+  static_cast<void>(installed);
+  const u32 trapping = ~(mxcsr_flags_of(fflags) | kMxcsrDenormal) & kMxcsrFlags;
+  thread_state.watched = true;
+  write_mxcsr(read_mxcsr() & ~(trapping << kMxcsrMaskShift));
 }
 
 HostFp::HostFp(u8 frm, u8& fflags) : fflags_(fflags) {

@@ -14,6 +14,11 @@ struct ThreadState {
   u8 fused = 0;
   u8 rounding = kNearestEven;  // what rm 7 means
   u8 flags = 0;                // raised in software since last taken
+  bool watched = false;        // the unit has no flags that State::fflags lacks, and traps before it has one
+  i16 patience = kPatience;    // so many more reads of the flags, and they are watched
+
+  // Bound: a trap costs as much as some hundreds of looks at the unit's flags.
+  static constexpr i16 kPatience = 128;
 };
 extern constinit thread_local ThreadState thread_state;
 
@@ -24,10 +29,16 @@ void set_rounding(u8 frm);
 // The fflags bits raised on this thread since they were last taken; forgets them.
 u8 take_flags();
 
+// The guest read its flags, which are `fflags` and were taken. From the unit they are slow to read: it must
+// come to the end of all that it is doing. So when they are read often, and nobody writes them, those that
+// are not there yet are made to trap: then all are known without a look, until the first trap or until flags
+// are taken.
+void note_read(u8 fflags);
+
 // Lends the thread's FP unit to a guest, from construction to destruction: the guest's rounding mode, no
-// traps, denormals honoured, no flags raised. The destructor adds the flags that the guest raised to `fflags`
-// and gives the host its MXCSR back. Reading or writing the guest's fflags meanwhile begins with
-// `fflags |= take_flags()`. Precondition: the thread's unit is not lent already.
+// traps that are to be seen, denormals honoured, no flags raised. The destructor adds the flags that the
+// guest raised to `fflags` and gives the host its MXCSR back. Reading or writing the guest's fflags meanwhile
+// begins with `fflags |= take_flags()`. Precondition: the thread's unit is not lent already.
 class HostFp {
  public:
   HostFp(u8 frm, u8& fflags);

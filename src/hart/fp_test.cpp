@@ -153,6 +153,47 @@ TEST(HostFp, APauseKeepsHostAndGuestApart) {
   EXPECT_EQ(fflags, kDivideByZero);
 }
 
+class WatchedFlags : public testing::Test {
+ protected:
+  // As a guest that reads its flags over and over.
+  void watch(u8 fflags) {
+    fflags_ = fflags;
+    while (!thread_state.watched) note_read(fflags_);
+  }
+  u8 fflags_ = 0;
+  HostFp host_{kNearestEven, fflags_};
+};
+
+TEST_F(WatchedFlags, ANewFlagEndsTheWatchAndCounts) {
+  watch(kInvalid);
+  EXPECT_EQ(fadd_s(kOne, kOne, kDynamic), kTwo);
+  EXPECT_TRUE(thread_state.watched);
+  EXPECT_EQ(fdiv_s(kOne, kPlusZero, kDynamic), kInf);
+  EXPECT_FALSE(thread_state.watched);
+  EXPECT_EQ(take_flags(), kDivideByZero);
+}
+
+TEST_F(WatchedFlags, OneThatIsThereAlreadyDoesNot) {
+  watch(kInexact);
+  EXPECT_EQ(fadd_s(kOne, kBox | 0x33000000, kDynamic), kOne);
+  EXPECT_TRUE(thread_state.watched);
+}
+
+// The host traps for each tiny result, and counts only those that are inexact too.
+TEST_F(WatchedFlags, AnExactUnderflowIsNone) {
+  constexpr u64 kLeast = kBox | 1;
+  watch(0);
+  EXPECT_EQ(fmul_s(kLeast, kOne, kDynamic), kLeast);
+  EXPECT_EQ(take_flags(), 0);
+}
+
+TEST_F(WatchedFlags, TheirEndIsWhereTheyAreTaken) {
+  watch(0);
+  take_flags();
+  EXPECT_FALSE(thread_state.watched);
+  EXPECT_EQ(outcome([] { return fdiv_s(kOne, kPlusZero, kDynamic); }), (Outcome{kInf, kDivideByZero}));
+}
+
 TEST(HostFp, WithoutItTheResultsAreTheSame) {
   EXPECT_EQ(outcome([] { return fdiv_s(kOne, kPlusZero, kDynamic); }), (Outcome{kInf, kDivideByZero}));
   EXPECT_EQ(outcome([] { return fmadd_s(kOne, kOne, kOne, kUp); }), (Outcome{kTwo, 0}));

@@ -7,8 +7,10 @@
 // frflags and fsflags, which compilers put around each comparison of doubles that may be NaN.
 //
 // The guest's flags are what State::fflags says, what the host's unit has gathered since, and what the
-// interpreter's software has. To read them is to put the three together. To write them almost always means to
-// put back what was read just before, and then there is nothing to do; else the interpreter does it.
+// interpreter's software has. To read them is to put the three together, or the first and the last while the
+// unit traps before it has a new one (hart/fp_state.h): to read the unit's is slow. To write them almost
+// always means to put back what was read just before, and then there is nothing to do; else the interpreter
+// does it.
 //
 // A comparison between the two raises a flag only for operands that are unordered. So where they stand in a
 // row, what would write the flags looks at the comparison's outcome instead of at the flags.
@@ -30,17 +32,30 @@ constexpr std::array<u8, 64> kFlagsByMxcsr = flags_by_mxcsr();
 
 }  // namespace
 
-// Leaves them in eax.
-void RegionCode::gather_flags() {
-  const x86::Mem mxcsr = frame_at(offsetof(Frame, scratch), 4);
-  a_.stmxcsr(mxcsr);
-  a_.mov(x86::eax, mxcsr);
-  a_.and_(x86::eax, 63);
-  a_.mov(x86::rcx, asmjit::imm(kFlagsByMxcsr.data()));
-  a_.movzx(x86::eax, x86::byte_ptr(x86::rcx, x86::rax));
-  a_.or_(x86::al, state_at(offsetof(hart::State, fflags), 1));
+// Leaves them in eax. While the unit watches its flags, it has none that the State lacks.
+void RegionCode::gather_flags(const Here& here) {
+  const Label look = a_.newLabel(), back = a_.newLabel();
   a_.mov(x86::rcx, state_at(offsetof(hart::State, float_unit)));
+  a_.movzx(x86::eax, state_at(offsetof(hart::State, fflags), 1));
   a_.or_(x86::al, x86::byte_ptr(x86::rcx, offsetof(hart::fp::ThreadState, flags)));
+  a_.cmp(x86::byte_ptr(x86::rcx, offsetof(hart::fp::ThreadState, watched)), 0);
+  a_.je(look);
+  a_.bind(back);
+  later([this, here, look, back] {
+    const Label enough = a_.newLabel();
+    a_.bind(look);
+    a_.sub(x86::word_ptr(x86::rcx, offsetof(hart::fp::ThreadState, patience)), 1);
+    a_.js(enough);
+    const x86::Mem mxcsr = frame_at(offsetof(Frame, scratch), 4);
+    a_.stmxcsr(mxcsr);
+    a_.mov(x86::ecx, mxcsr);
+    a_.and_(x86::ecx, 63);
+    a_.mov(x86::rdx, asmjit::imm(kFlagsByMxcsr.data()));
+    a_.or_(x86::al, x86::byte_ptr(x86::rdx, x86::rcx));
+    a_.jmp(back);
+    a_.bind(enough);
+    call_last_handler(here);
+  });
 }
 
 // The next block, if all that it does is to compare and to write back the flags that were just read. Where
@@ -77,7 +92,7 @@ bool RegionCode::emit_quiet_comparison(const Here& here) {
 
 void RegionCode::emit_flags_access(const Here& here) {
   const isa::Insn& insn = here.current().insn;
-  gather_flags();
+  gather_flags(here);
   if (insn.op == isa::Op::csrrs) {
     emit_.store_extended(insn.rd, x86::rax);
     if (emit_quiet_comparison(here)) return;

@@ -169,7 +169,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   // flags_code.cpp
   void emit_flags_access(const Here& here);
   bool emit_quiet_comparison(const Here& here);
-  void gather_flags();
+  void gather_flags(const Here& here);
 
   // float_code.cpp
   struct FloatOp {
