@@ -98,9 +98,9 @@ struct Sum {
   }
 };
 
-// Groups of a loop whose addresses move by the same constant each round and keep their distance. Where the
-// first two rounds' `places` and `leader` lie in the page of `slot`, and as many strides from `leader` on fit
-// in it, so do all accesses of all these rounds.
+// Groups of a loop whose addresses move by the same constant each round and keep their distance. Where all
+// `places` lie in the page of `slot`, and as many strides from `leader` on fit in it, so do all accesses of
+// all these rounds.
 struct Stream {
   struct Member {
     u32 block;
@@ -112,7 +112,9 @@ struct Stream {
   u32 size = 0;  // bytes from each place
   std::vector<Sum> places;
   i64 stride = 0;
-  Sum leader;  // of the second round, the place that comes to the page's end first
+  Sum leader;  // the place that comes to the page's end first,
+  u32 lead_by =
+      1;  // and of which round it is: from the first on places move by the stride, or from the second
 };
 
 // Steps that a round may leave out: a branch leads over them. `block` of the way round ends in that branch;

@@ -147,6 +147,10 @@ class Finder {
     Sum first, second;
     i64 stride;
     const ir::Group* group;
+
+    // Whether the first round is as all others.
+    bool is_even() const { return first.same_registers(second) && second.offset - first.offset == stride; }
+    const Sum& led_by(u32 round) const { return round == 1 ? first : second; }
   };
 
   static bool goes_straight_on(const ir::Block& block) {
@@ -309,7 +313,8 @@ class Finder {
     stream.slot = one.group->slot;
     stream.low = one.group->low;
     stream.stride = one.stride;
-    stream.leader = one.second;
+    stream.lead_by = one.is_even() ? 1 : 2;
+    stream.leader = one.led_by(stream.lead_by);
     loop_.streams.push_back(stream);
     leaders_.push_back(&one);
     join(loop_.streams.back(), one);
@@ -317,16 +322,18 @@ class Finder {
 
   static bool may_join(const Moving& leader, const Moving& one) {
     return leader.second.same_registers(one.second) && leader.stride == one.stride &&
-           leader.group->reads == one.group->reads && leader.group->writes == one.group->writes &&
+           leader.is_even() == one.is_even() && leader.group->reads == one.group->reads &&
+           leader.group->writes == one.group->writes &&
            std::abs(leader.second.offset - one.second.offset) < kMostBytes;
   }
 
   static void join(ir::Stream& stream, const Moving& one) {
     stream.members.push_back(one.member);
     stream.size = std::max(stream.size, static_cast<u32>(one.group->high - one.group->low));
+    const Sum& leads = one.led_by(stream.lead_by);
     const bool is_ahead =
-        one.stride > 0 ? one.second.offset > stream.leader.offset : one.second.offset < stream.leader.offset;
-    if (is_ahead) stream.leader = one.second;
+        one.stride > 0 ? leads.offset > stream.leader.offset : leads.offset < stream.leader.offset;
+    if (is_ahead) stream.leader = leads;
   }
 
   void choose_places(ir::Stream& stream) {
@@ -336,7 +343,7 @@ class Finder {
       });
       if (!is_member) continue;
       add_place(stream, one.first);
-      add_place(stream, one.second);
+      if (stream.lead_by == 2) add_place(stream, one.second);
     }
   }
 

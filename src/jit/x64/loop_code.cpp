@@ -191,7 +191,7 @@ void RegionCode::check_stretch(const Rounds& rounds, const Label& otherwise) {
   a_.mov(kCountdown, x86::rdx);
 }
 
-// edx: the fewer of that and the rounds whose places fit: the second's, and one for each stride from there.
+// edx: the fewer of that and the rounds whose places fit: the leader's, and one for each stride from there.
 // The division is a multiplication: exact, for room is less than a page and the stride at most kMostStride.
 void RegionCode::count_rounds(const ir::Stream& stream) {
   constexpr u32 kShift = 24;
@@ -207,7 +207,7 @@ void RegionCode::count_rounds(const ir::Stream& stream) {
     a_.imul(x86::rax, x86::rax, (1u << kShift) / stride + 1);
     a_.shr(x86::rax, kShift);
   }
-  a_.add(x86::eax, 2);
+  a_.add(x86::eax, stream.lead_by);
   a_.cmp(x86::edx, x86::eax);
   a_.cmova(x86::edx, x86::eax);
 }
