@@ -175,17 +175,18 @@ class Daemon:
         return done.returncode, done.stdout, done.stderr
 
 
-def guest_memory(pid):
-    """What the host's kernel counts (bytes): the guest's frames, by the names of their memory files, and all the rest."""
+def guest_memory(pid, count="Pss:"):
+    """What the host's kernel counts (bytes): the guest's frames and all the rest. The guest's lie in memory that is closed
+    to huge pages ("nh"), which the cell's own is not, and in files with names."""
     guest = other = 0
-    name = ""
+    name, size = "", 0
     for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
         words = line.split()
-        if words[0] == "Pss:":
-            if GUEST_FRAMES.search(name):
-                guest += int(words[1]) * 1024
-            else:
-                other += int(words[1]) * 1024
+        if words[0] == count:
+            size = int(words[1]) * 1024
+        elif words[0] == "VmFlags:":
+            guests = GUEST_FRAMES.search(name) or "nh" in words
+            guest, other = guest + (size if guests else 0), other + (0 if guests else size)
         elif not words[0].endswith(":"):
             name = line
     return guest, other

@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/os/clock.h"
 #include "base/os/file.h"
 #include "base/os/mem_file.h"
 #include "base/random.h"
@@ -104,21 +105,19 @@ void fill(GuestMemory& memory) {
   }
 }
 
-// Of half of the pages: all of them packed would be more than the store takes.
-constexpr u64 kEvicted = kPages / 2;
+// Frames: all of the pages packed would be more than the store takes.
+constexpr u64 kEvicted = kPages / 4;
 
-double evict_rate(GuestMemory& memory, Ways ways) {
-  std::vector<Gpn> pages = all_pages(), left;
-  pages.resize(kEvicted);
-  Random random(1);
-  for (u64 i = kEvicted / 16; i > 1; --i) {  // clusters in random order, as the reclaimer takes them
-    const u64 other = random.below(i);
-    std::swap_ranges(pages.begin() + static_cast<i64>((i - 1) * 16), pages.begin() + static_cast<i64>(i * 16),
-                     pages.begin() + static_cast<i64>(other * 16));
-  }
+// As an order does it, of pages that look idle.
+double reclaim_rate(GuestMemory& memory, Ways ways) {
+  Reclaimer reclaimer(memory, 1);
+  reclaimer.age({kPages});
+  const u64 before = memory.usage().in(PageState::kPrivate).raw;
   const std::clock_t begun = std::clock();
-  memory.evict(pages, ways, left);
-  return kMiBOfPages / 2 / (static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC);
+  (void)reclaimer.reclaim({{kEvicted}, ways, os::monotonic_now() + Nanos{60'000'000'000}});
+  const double seconds = static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
+  return static_cast<double>((before - memory.usage().in(PageState::kPrivate).raw) * kPageSize) / kMiB /
+         seconds;
 }
 
 double median(std::vector<double>& values) {
@@ -126,13 +125,19 @@ double median(std::vector<double>& values) {
   return values[values.size() / 2];
 }
 
-// The median time in microseconds of a hart's first touch of half of the first `pages` pages in random order.
-double touch_time(GuestMemory& memory, u64 pages) {
+double packed_per_frame(const GuestMemory& memory) {
+  const auto usage = memory.usage();
+  return static_cast<double>(usage.in(PageState::kCompressed).raw) / static_cast<double>(usage.store.raw);
+}
+
+// The median time in microseconds of a hart's first touch of up to 8,000 pages in `state`, in random order.
+double touch_time(GuestMemory& memory, PageState state) {
   Hart hart(memory);
-  PageWalk walk(pages, 3);
+  PageWalk walk(kPages, 3);
   std::vector<double> times;
-  for (u64 i = 0; i < pages / 2; ++i) {
+  for (u64 i = 0; i < kPages && times.size() < 8000; ++i) {
     const u64 page = walk.next();
+    if (memory.state(nth(page)) != state) continue;
     const auto begun = Clock::now();
     hart.touch(page, Access::kRead);
     times.push_back(seconds_since(begun) * 1e6);
@@ -160,13 +165,13 @@ void bench_compression() {
     codec = std::max(codec, codec_rate());
     const auto memory = GuestMemory::create(kBase, {kPages * kPageSize}).take();
     fill(*memory);
-    rate = std::max(rate, evict_rate(*memory, Ways().with(Way::kZero).with(Way::kCompress)));
-    ratio = kEvicted / static_cast<double>(memory->usage().store.raw);
-    page_in = std::min(page_in, touch_time(*memory, kEvicted));
+    rate = std::max(rate, reclaim_rate(*memory, Ways().with(Way::kZero).with(Way::kCompress)));
+    ratio = packed_per_frame(*memory);
+    page_in = std::min(page_in, touch_time(*memory, PageState::kCompressed));
     memory->discard(all_pages());
     const std::vector<std::byte> nothing(kPages * kPageSize);
     memory->write(kBase, nothing);
-    zeros = std::max(zeros, evict_rate(*memory, Ways().with(Way::kZero)));
+    zeros = std::max(zeros, reclaim_rate(*memory, Ways().with(Way::kZero)));
   }
   print("compress", rate, "MiB/s", codec);
   print("compress-ratio", ratio, "pages-per-frame");
@@ -177,13 +182,13 @@ void bench_compression() {
 void bench_condense() {
   const auto memory = GuestMemory::create(kBase, {kPages * kPageSize}).take();
   fill(*memory);
-  evict_rate(*memory, Ways().with(Way::kCompress));
+  reclaim_rate(*memory, Ways().with(Way::kCompress));
   const std::clock_t begun = std::clock();
   const auto [tried, freed] = memory->condense({kPages});
   const double seconds = static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
   print("condense", static_cast<double>(tried.raw * kPageSize) / 1048576.0 / seconds, "MiB/s");
-  print("condense-ratio", kEvicted / static_cast<double>(memory->usage().store.raw), "pages-per-frame");
-  print("page-in-condensed", touch_time(*memory, kEvicted), "us");
+  print("condense-ratio", packed_per_frame(*memory), "pages-per-frame");
+  print("page-in-condensed", touch_time(*memory, PageState::kCompressed), "us");
 }
 
 // The host's own rate with the same sizes and as many writes under way.
@@ -195,7 +200,7 @@ double raw_write_rate(const std::string& folder) {
   const auto begun = Clock::now();
   std::atomic<u64> next{0};
   std::vector<std::thread> writers;
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 6; ++i) {
     writers.emplace_back([&] {
       for (u64 at = next.fetch_add(64); at < kPages; at = next.fetch_add(64))
         file.write_at(at * kPageSize, std::as_bytes(std::span(*copies))).take();
@@ -237,7 +242,7 @@ void bench_swap(const std::string& folder) {
     const u64 freed = writer.drain().freed.raw;
     out = std::max(out, static_cast<double>(freed * kPageSize) / 1048576.0 / seconds_since(begun));
     raw_in = std::min(raw_in, raw_read_time(folder));
-    page_in = std::min(page_in, touch_time(*memory, 8000));
+    page_in = std::min(page_in, touch_time(*memory, PageState::kSwapped));
   }
   print("swap-out", out, "MiB/s", raw);
   print("swap-out-share", out / raw, "of-the-disk");

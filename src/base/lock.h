@@ -22,6 +22,7 @@ namespace cloister {
 // A new lock needs a new line here, and a reason.
 enum class LockRank : int {
   kNone = 0,
+  kClerk,        // what the daemon is to write down: held for copies alone
   kHousekeeper,  // what a cell's housekeeper is to do: held for copies alone
   kMachine,      // power state and the list of harts: taken by the SBI before it wakes a hart
   kTransport,    // a virtio device's registers: the device behind them takes its own lock under it

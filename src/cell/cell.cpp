@@ -90,7 +90,7 @@ Result<void> write_stats(const std::string& path, Machine& machine, const machin
   }
   nlohmann::json stats = {{"wall_seconds", seconds(statistics.wall)},
                           {"reboots", statistics.reboots},
-                          {"guest_memory_host_bytes", statistics.memory.host.raw},
+                          {"guest_memory_host_bytes", machine.memory().host().raw},
                           {"harts", harts}};
   if (config.deterministic) stats["memory_digest"] = fmt::format("{:016x}", machine.memory_digest());
   return write_text(path, stats.dump(2) + "\n");

@@ -79,8 +79,10 @@ void Governor::on_report(Member& member, const Report& report, Nanos now) {
   }
   member.report = report;
   member.silent = false;
+  // At a moment when nothing is under way between its books and ours, if there is one.
   const u64 every = report.shared_pages == 0 ? kMeasureEvery : kMeasureSharedEvery;
-  if (member.reports++ % every == 0) measure(member);
+  const bool agrees = report.used_pages + report.spare_pages == held(member).raw;
+  if (++member.unmeasured >= every && (agrees || member.unmeasured >= 2 * every)) measure(member);
 }
 
 void Governor::estimate(Member& member, const Report& report, Nanos now) {
@@ -108,23 +110,24 @@ void Governor::learn_worth(Member& member, const Report& report) {
 }
 
 // The cell's own memory is counted and never reclaimed: all that the kernel counts for the process, but for
-// the guest's frames, which are in the books as held. A cell that takes more frames than it was given has
-// them counted here, so that what is free is really free whatever a cell does.
+// the guest's frames, which are in the books as held, and the vault's, which are the daemon's. A cell that
+// takes more frames than it was given has them counted here, so that what is free is really free whatever a
+// cell does.
 void Governor::measure(Member& member) {
   using os::CountShared;
   const auto memory = member.cell.process()->memory(member.report.shared_pages == 0 ? CountShared::kWhole
                                                                                     : CountShared::kInParts);
   if (!memory) return;
-  const Pages mapped = pages_up(memory->shared);
-  const Pages guests =
-      std::min(Pages{member.report.used_pages}, held(member)) + Pages{member.report.shared_pages};
-  const Pages beyond = mapped - std::min(mapped, guests);
-  ledger_.measure(member.account, pages_up(memory->anonymous + memory->files + memory->page_tables) + beyond +
-                                      member.inherited);
+  member.unmeasured = 0;
+  const Pages files = pages_up(memory->shared);
+  const Pages vaults = std::min(files, Pages{member.report.shared_pages});
+  const Pages taken = pages_up(memory->anonymous + memory->files + memory->page_tables) + files - vaults;
+  const Pages guests = std::min({taken, Pages{member.report.used_pages}, held(member)});
+  ledger_.measure(member.account, taken - guests + member.inherited);
   const Pages most = kMostForItself + Pages{kMostForAHart.raw * member.cell.order().machine.cpus};
-  if (beyond > most) {
-    lie(member, fmt::format("the kernel counts {} of memory files, and its guest was given {}",
-                            format_size(bytes_of(mapped)), format_size(bytes_of(held(member)))));
+  if (taken - guests > most) {
+    lie(member, fmt::format("the kernel counts {} for it, and its guest was given {}",
+                            format_size(bytes_of(taken)), format_size(bytes_of(held(member)))));
   }
 }
 

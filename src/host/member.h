@@ -33,10 +33,10 @@ struct Member {
   HeldFile held_file;
   policy::memory::ClientId client;
   policy::memory::ActivityEstimator estimator;
-  policy::memory::Decision decision;  // the last one about it
-  cell::control::Report report;       // the last one from it
-  policy::memory::Worth worth;        // what that said of its misses
-  u64 reports = 0;
+  policy::memory::Decision decision;    // the last one about it
+  cell::control::Report report;         // the last one from it
+  policy::memory::Worth worth;          // what that said of its misses
+  u64 unmeasured = ~u64{0} / 2;         // reports since it was last measured; at first, long
   Pages inherited;                      // shared with others under an earlier daemon
   Pages want;                           // asked for and not given yet
   bool waiting = false;                 // a hart stands still for it

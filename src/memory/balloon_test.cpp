@@ -48,7 +48,7 @@ TEST_F(BalloonTest, BalloonPagesReadAsTheValueAndAWriteGetsAFrame) {
   put(2, Content(kPageSize, std::byte{7}));
   EXPECT_EQ(memory->take_balloon_pages(pages(0, 4)), (Answers{kOther, kTaken, kOther, kOther}));
   EXPECT_EQ(memory->usage().in(PageState::kBalloonValue), Pages{1});
-  EXPECT_EQ(memory->usage().host, Bytes{kPageSize});
+  EXPECT_EQ(memory->host(), Bytes{kPageSize});
   EXPECT_EQ(get(1), value());
   u64 first = 0;
   std::memcpy(&first, value().data(), sizeof first);
@@ -97,7 +97,7 @@ TEST_F(BalloonTest, WhatADeviceUsesIsBusyAndWhatIsNoMemoryIsNot) {
 TEST_F(BalloonTest, TwoMebibytesAndMoreGoInOneCall) {
   for (u64 page = 0; page < 700; ++page) put(page, value());
   EXPECT_EQ(memory->take_balloon_pages(pages(0, 700)), Answers(700, kTaken));
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
 }
 
 // Packing leaves a page of the value alone only when it may take it as such.
@@ -139,7 +139,7 @@ TEST_F(BalloonTest, AConditionPageShowsWhatIsWrittenLater) {
   ASSERT_TRUE(memory->show_condition(nth(1)));
   ASSERT_TRUE(memory->show_condition(nth(5))) << "a page that was never touched";
   EXPECT_EQ(memory->usage().in(PageState::kCondition), Pages{2});
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
   CachingHart hart(*memory);
   hart.enter();
   EXPECT_EQ(hart.load(word_at(1, 2)), 0u);

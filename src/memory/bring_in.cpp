@@ -123,8 +123,9 @@ bool GuestMemory::prepare(GuestPhys address, Bytes count) {
 
 // The page's place gets its content. Precondition: the page is ours, and its place is a hole.
 bool GuestMemory::fill(Gpn page, PageWord old) {
-  if (old.source() == Source::kZeros) return true;
   const u64 index = table_.index_of(page);
+  frames_.populate(index, {1});
+  if (old.source() == Source::kZeros) return true;
   if (copy_out(page, old, *reinterpret_cast<PageCopy*>(frames_.place(index)))) return true;
   frames_.give_back(index, {1});
   return false;

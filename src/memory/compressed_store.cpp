@@ -16,6 +16,10 @@
 // Moving must not need frames when there are none: the live part of a segment goes through a buffer of the
 // store's own, the segment is given back, and its frames pay for the new place.
 //
+// The segments lie in a file in memory that is mapped nowhere. Packed pages go there a segment at a time and
+// come back by a read of each: a call costs less than the fault by which a mapping would get the page, and a
+// hole in what nobody maps a tenth of one in what somebody does. The open segments are filled in a buffer.
+//
 // Locking. The lock is held to copy one packed page, or one segment's when it moves. Packing and unpacking
 // are done outside. condense() looks at a page, lets go of the lock, packs it, and looks again whether it is
 // still there: a place can only be used again after its segment was released, and that gives it another
@@ -41,39 +45,37 @@ constexpr u64 pages_up(u64 bytes) { return (bytes + kPageMask) >> kPageShift; }
 Result<std::unique_ptr<CompressedStore>> CompressedStore::create(Pages most, FrameStock& stock) {
   os::MemFile file = TRY(
       os::MemFile::create("packed-pages", Bytes{(most.raw / kSegmentFrames + 1 + kSpare) * kSegmentSize}));
-  os::Mapping arena = TRY(file.map(os::Protection::kReadWrite));
-  return std::unique_ptr<CompressedStore>(new CompressedStore(std::move(file), std::move(arena), stock));
+  return std::unique_ptr<CompressedStore>(new CompressedStore(std::move(file), stock));
 }
 
 bool CompressedStore::has_room() const {
   const MutexLock lock(lock_);
   const u64 used = segments_.size() - free_segments_.size();
-  return (used + kSpare) * kSegmentSize <= arena_.size().raw;
+  return (used + kSpare) * kSegmentSize <= file_.size().raw;
 }
 
-CompressedStore::CompressedStore(os::MemFile file, os::Mapping arena, FrameStock& stock)
-    : file_(std::move(file)), arena_(std::move(arena)), stock_(stock) {}
+CompressedStore::CompressedStore(os::MemFile file, FrameStock& stock)
+    : file_(std::move(file)), stock_(stock) {}
 
 u32 CompressedStore::put(u32 owner, Codec codec, std::span<const std::byte> packed, Pages& credit) {
   const MutexLock lock(lock_);
   const u32 handle = take_handle(owner);
   const Header header{handle, static_cast<u16>(packed.size()), codec};
-  entries_[handle].place = append(Kind::kFresh, header, packed, credit);
+  append(Kind::kFresh, header, packed, credit);
   packed_.fetch_add(1);
   return handle;
 }
 
 void CompressedStore::get(u32 handle, std::span<std::byte, kPageSize> to) const {
   std::array<std::byte, kMostPacked> packed;
-  Header header;
+  Entry entry;
   {
     const MutexLock lock(lock_);
-    const u64 place = entries_[handle].place;
-    header = header_at(place);
-    CHECK(header.handle == handle && header.size <= kMostPacked);
-    std::memcpy(packed.data(), at(place + sizeof(Header)), header.size);
+    entry = entries_[handle];
+    CHECK(entry.place != kNowhere && entry.size <= kMostPacked);
+    read(entry.place + sizeof(Header), std::span(packed).first(entry.size));
   }
-  unpack(header.codec, std::span(packed).first(header.size), to);
+  unpack(entry.codec, std::span(packed).first(entry.size), to);
 }
 
 void CompressedStore::drop(u32 handle) {
@@ -82,23 +84,26 @@ void CompressedStore::drop(u32 handle) {
     const MutexLock lock(lock_);
     Entry& entry = entries_[handle];
     CHECK(entry.place != kNowhere);
-    freed = forget(entry.place);
-    entry = {kNowhere, std::exchange(free_handle_, handle)};
+    freed = forget(entry.place, entry.size);
+    entry = {.owner = std::exchange(free_handle_, handle)};
     packed_.fetch_sub(1);
     freed += compact();
   }
   stock_.put(freed);
 }
 
-CompressedStore::Header CompressedStore::header_at(u64 place) const {
-  Header header;
-  std::memcpy(&header, at(place), sizeof(header));
-  return header;
+void CompressedStore::read(u64 place, std::span<std::byte> to) const {
+  for (std::size_t kind = 0; kind < open_.size(); ++kind) {
+    if (open_[kind] != place / kSegmentSize) continue;
+    std::memcpy(to.data(), filling_[kind].data() + place % kSegmentSize, to.size());
+    return;
+  }
+  CHECK(file_.read_at(place, to).ok());
 }
 
 u32 CompressedStore::take_handle(u32 owner) {
   if (free_handle_ == kNone) {
-    entries_.push_back({kNowhere, owner});
+    entries_.push_back({.owner = owner});
     return static_cast<u32>(entries_.size() - 1);
   }
   const u32 handle = free_handle_;
@@ -106,7 +111,7 @@ u32 CompressedStore::take_handle(u32 owner) {
   return handle;
 }
 
-u64 CompressedStore::append(Kind kind, Header header, std::span<const std::byte> packed, Pages& credit) {
+void CompressedStore::append(Kind kind, Header header, std::span<const std::byte> packed, Pages& credit) {
   const u64 room = room_for(packed.size());
   u32& open = open_[static_cast<std::size_t>(kind)];
   if (open == kNone || segments_[open].filled + room > kSegmentSize) open = open_segment(kind);
@@ -115,27 +120,36 @@ u64 CompressedStore::append(Kind kind, Header header, std::span<const std::byte>
   CHECK(new_frames <= credit);
   credit -= new_frames;
   frames_.fetch_add(new_frames.raw);
-  const u64 place = u64{open} * kSegmentSize + segment.filled;
-  std::memcpy(at(place), &header, sizeof(header));
-  std::memcpy(at(place + sizeof(header)), packed.data(), packed.size());
+  std::byte* to = filling_[static_cast<std::size_t>(kind)].data() + segment.filled;
+  std::memcpy(to, &header, sizeof(header));
+  std::memcpy(to + sizeof(header), packed.data(), packed.size());
+  Entry& entry = entries_[header.handle];
+  entry = {u64{open} * kSegmentSize + segment.filled, entry.owner, header.size, header.codec};
   segment.filled += static_cast<u32>(room);
   segment.live += static_cast<u32>(room);
   live_with_headers_ += room;
   live_.fetch_add(packed.size());
-  return place;
+}
+
+void CompressedStore::close(Kind kind) {
+  const u32 full = std::exchange(open_[static_cast<std::size_t>(kind)], kNone);
+  if (full == kNone) return;
+  Segment& segment = segments_[full];
+  segment.open = false;
+  CHECK(file_
+            .write_at(full * kSegmentSize,
+                      std::span(filling_[static_cast<std::size_t>(kind)]).first(segment.filled))
+            .ok());
+  const std::pair<u32, u64> by_age{full, segment.born};
+  kind == Kind::kFresh ? by_age_.push_back(by_age) : by_age_.push_front(by_age);
 }
 
 // Closes the open one of this kind and returns an empty one.
 u32 CompressedStore::open_segment(Kind kind) {
-  if (const u32 full = open_[static_cast<std::size_t>(kind)]; full != kNone) {
-    Segment& old = segments_[full];
-    old.open = false;
-    const std::pair<u32, u64> by_age{full, old.born};
-    kind == Kind::kFresh ? by_age_.push_back(by_age) : by_age_.push_front(by_age);
-  }
+  close(kind);
   u32 segment = static_cast<u32>(segments_.size());
   if (free_segments_.empty()) {
-    CHECK((segment + 1) * kSegmentSize <= arena_.size().raw);
+    CHECK((segment + 1) * kSegmentSize <= file_.size().raw);
     segments_.emplace_back();
   } else {
     segment = free_segments_.back();
@@ -146,23 +160,21 @@ u32 CompressedStore::open_segment(Kind kind) {
 }
 
 // What is at `place` is no longer live. Returns the frames that came free.
-Pages CompressedStore::forget(u64 place) {
-  const Header header = header_at(place);
+Pages CompressedStore::forget(u64 place, std::size_t size) {
   const u32 index = static_cast<u32>(place / kSegmentSize);
   Segment& segment = segments_[index];
-  segment.live -= static_cast<u32>(room_for(header.size));
-  live_with_headers_ -= room_for(header.size);
-  live_.fetch_sub(header.size);
-  if (segment.live > 0) return {0};
-  for (u32& open : open_) {
-    if (open == index) open = kNone;
-  }
-  return release(index);
+  segment.live -= static_cast<u32>(room_for(size));
+  live_with_headers_ -= room_for(size);
+  live_.fetch_sub(size);
+  return segment.live > 0 ? Pages{0} : release(index);
 }
 
 Pages CompressedStore::release(u32 index) {
   Segment& segment = segments_[index];
-  CHECK(file_.punch_hole(index * kSegmentSize, Bytes{kSegmentSize}).ok());
+  if (!segment.open) CHECK(file_.punch_hole(index * kSegmentSize, Bytes{kSegmentSize}).ok());
+  for (u32& open : open_) {
+    if (open == index) open = kNone;
+  }
   const Pages freed{pages_up(segment.filled)};
   frames_.fetch_sub(freed.raw);
   segment = {};
@@ -200,9 +212,12 @@ u32 CompressedStore::sparsest() {
 template <typename Each>
 void CompressedStore::each_live(u32 segment, Each each) const {
   const u64 first = segment * kSegmentSize;
-  for (u64 at = first; at < first + segments_[segment].filled;) {
-    const Header header = header_at(at);
-    if (entries_[header.handle].place == at) each(at, header);
+  read(first, std::span(looked_at_).first(segments_[segment].filled));
+  for (u64 at = 0; at < segments_[segment].filled;) {
+    Header header;
+    std::memcpy(&header, looked_at_.data() + at, sizeof(header));
+    const std::byte* packed = looked_at_.data() + at + sizeof(header);
+    if (entries_[header.handle].place == first + at) each(first + at, header, packed);
     at += room_for(header.size);
   }
 }
@@ -210,8 +225,8 @@ void CompressedStore::each_live(u32 segment, Each each) const {
 Pages CompressedStore::move_all(u32 segment) {
   std::vector<std::pair<Header, u64>> found;
   u64 copied = 0;
-  each_live(segment, [&](u64 place, Header header) REQUIRES(lock_) {
-    std::memcpy(moving_.data() + copied, at(place + sizeof(Header)), header.size);
+  each_live(segment, [&](u64, Header header, const std::byte* packed) REQUIRES(lock_) {
+    std::memcpy(moving_.data() + copied, packed, header.size);
     found.emplace_back(header, copied);
     copied += header.size;
     live_with_headers_ -= room_for(header.size);
@@ -219,8 +234,7 @@ Pages CompressedStore::move_all(u32 segment) {
   });
   Pages credit = release(segment);
   for (const auto& [header, from] : found) {
-    entries_[header.handle].place =
-        append(Kind::kSettled, header, std::span(moving_).subspan(from, header.size), credit);
+    append(Kind::kSettled, header, std::span(moving_).subspan(from, header.size), credit);
   }
   return credit;
 }
@@ -252,7 +266,7 @@ std::vector<CompressedStore::Moving> CompressedStore::oldest_warm() {
     if (segment.born != born || segment.condensed) continue;
     segment.condensed = true;
     const u64 birth = born;
-    each_live(index, [&](u64 place, Header header) {
+    each_live(index, [&](u64 place, Header header, const std::byte*) {
       if (header.codec == Codec::kLz4) found.push_back({header.handle, place, birth});
     });
   }
@@ -271,8 +285,8 @@ void CompressedStore::condense_one(const Moving& one, Pages& credit) {
   {
     const MutexLock lock(lock_);
     if (!is_still(one)) return;
-    old_size = header_at(one.place).size;
-    std::memcpy(packed.data(), at(one.place + sizeof(Header)), old_size);
+    old_size = entries_[one.handle].size;
+    read(one.place + sizeof(Header), std::span(packed).first(old_size));
   }
   unpack(Codec::kLz4, std::span(packed).first(old_size), page);
   const std::size_t size = pack(Codec::kZstd, page, packed);
@@ -282,8 +296,8 @@ void CompressedStore::condense_one(const Moving& one, Pages& credit) {
     const MutexLock lock(lock_);
     if (!is_still(one)) return;
     const Header header{one.handle, static_cast<u16>(size), Codec::kZstd};
-    entries_[one.handle].place = append(Kind::kSettled, header, std::span(packed).first(size), credit);
-    freed = forget(one.place);
+    append(Kind::kSettled, header, std::span(packed).first(size), credit);
+    freed = forget(one.place, old_size);
     freed += compact();
   }
   credit += freed;
@@ -293,7 +307,7 @@ std::vector<u32> CompressedStore::oldest(std::size_t most) const {
   const MutexLock lock(lock_);
   std::vector<u32> owners;
   const auto add = [&](u32 segment) REQUIRES(lock_) {
-    each_live(segment, [&](u64, Header header) REQUIRES(lock_) {
+    each_live(segment, [&](u64, Header header, const std::byte*) REQUIRES(lock_) {
       if (owners.size() < most) owners.push_back(entries_[header.handle].owner);
     });
   };
@@ -312,7 +326,7 @@ void CompressedStore::check_invariants() const {
   u64 frames = 0, live = 0, pages = 0;
   for (u32 i = 0; i < segments_.size(); ++i) {
     u64 here = 0;
-    each_live(i, [&](u64, Header header) {
+    each_live(i, [&](u64, Header header, const std::byte*) {
       here += room_for(header.size);
       ++pages;
     });

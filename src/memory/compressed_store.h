@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/lock.h"
-#include "base/os/mapping.h"
 #include "base/os/mem_file.h"
 #include "base/random.h"
 #include "base/result.h"
@@ -71,7 +70,10 @@ class CompressedStore {
   struct Entry {  // where a handle's packed page is; when free, `owner` is the next free handle
     u64 place = kNowhere;
     u32 owner = 0;
+    u16 size = 0;
+    Codec codec = Codec::kLz4;
   };
+  using Content = std::array<std::byte, kSegmentSize>;
   struct Segment {
     u64 born = 0;    // counts up; 0: not in use
     u32 filled = 0;  // bytes from its start
@@ -87,16 +89,15 @@ class CompressedStore {
   static constexpr u64 kNowhere = ~u64{0};
   static constexpr u32 kNone = ~u32{0};
 
-  CompressedStore(os::MemFile file, os::Mapping arena, FrameStock& stock);
+  CompressedStore(os::MemFile file, FrameStock& stock);
 
   static u64 room_for(std::size_t size) { return (sizeof(Header) + size + 7) & ~u64{7}; }
-  std::byte* at(u64 place) const { return arena_.data() + place; }
-  Header header_at(u64 place) const;
+  void read(u64 place, std::span<std::byte> to) const REQUIRES(lock_);
   u32 take_handle(u32 owner) REQUIRES(lock_);
-  u64 append(Kind kind, Header header, std::span<const std::byte> packed, Pages& credit) REQUIRES(lock_);
+  void append(Kind kind, Header header, std::span<const std::byte> packed, Pages& credit) REQUIRES(lock_);
   u32 open_segment(Kind kind) REQUIRES(lock_);
-  void close(u32 segment, Pages& freed) REQUIRES(lock_);
-  Pages forget(u64 place) REQUIRES(lock_);
+  void close(Kind kind) REQUIRES(lock_);
+  Pages forget(u64 place, std::size_t size) REQUIRES(lock_);
   Pages release(u32 segment) REQUIRES(lock_);
   Pages compact() REQUIRES(lock_);
   u32 sparsest() REQUIRES(lock_);
@@ -109,7 +110,6 @@ class CompressedStore {
   u64 wasted() const REQUIRES(lock_) { return frames_.load() * kPageSize - live_with_headers_; }
 
   os::MemFile file_;
-  const os::Mapping arena_;
   FrameStock& stock_;
   std::atomic<u64> packed_{0}, frames_{0}, live_{0};
   mutable Mutex lock_{LockRank::kCompressedStore};
@@ -122,7 +122,9 @@ class CompressedStore {
   std::deque<std::pair<u32, u64>> by_age_ GUARDED_BY(lock_);  // closed segments and when they were born
   u64 births_ GUARDED_BY(lock_) = 0;
   u64 live_with_headers_ GUARDED_BY(lock_) = 0;
-  std::array<std::byte, kSegmentSize> moving_ GUARDED_BY(lock_);
+  std::array<Content, 2> filling_ GUARDED_BY(lock_);  // of the open ones, until they are full
+  mutable Content looked_at_ GUARDED_BY(lock_);
+  Content moving_ GUARDED_BY(lock_);
 };
 
 }  // namespace cloister::memory

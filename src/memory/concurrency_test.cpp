@@ -92,7 +92,7 @@ class Concurrency : public ::testing::Test {
     for (u64 i = 0; i < kPages; ++i) pages.push_back(nth(i));
     memory->discard(pages);
     memory->check_invariants();
-    EXPECT_EQ(memory->usage().host, Bytes{0});
+    EXPECT_EQ(memory->host(), Bytes{0});
     std::vector<std::byte> content(kPages * kPageSize, std::byte{1});
     EXPECT_TRUE(memory->read(kBase, content));
     EXPECT_EQ(content, std::vector<std::byte>(content.size())) << "the page of zeros was written";

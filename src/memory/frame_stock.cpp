@@ -22,6 +22,19 @@ Pages FrameStock::try_take(Pages most) {
   return keep_rest(granted, asked, most);
 }
 
+Pages FrameStock::take_all(Pages count) {
+  if (source_ == nullptr) return count;
+  Pages got;
+  while (got < count && !shrinking_.load()) {
+    const Pages more = try_take(count - got);
+    if (more == Pages{}) break;
+    got += more;
+  }
+  if (got == count) return got;
+  put(got);
+  return {};
+}
+
 Pages FrameStock::keep_rest(Pages granted, Pages asked, Pages most) {
   CHECK(granted <= asked);
   const Pages taken = std::min(granted, most);

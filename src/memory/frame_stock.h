@@ -29,7 +29,8 @@ class FrameStock {
   Pages try_take(Pages most);
   // From what lies here, or nothing.
   Pages take_from_here(Pages most) { return source_ == nullptr ? most : take_here(most); }
-  bool take_one_here() { return source_ == nullptr || take_here({1}).raw == 1; }
+  // `count` or nothing, without waiting; nothing while frames are to be given back.
+  Pages take_all(Pages count);
   void put(Pages frames);
   // From begin to end nothing is kept here: all that is put goes to the source. Both return how many
   // did since the beginning.

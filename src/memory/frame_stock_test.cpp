@@ -18,7 +18,7 @@ TEST(FrameStock, WithoutASourceThereIsNoEndOfFrames) {
   FrameStock stock;
   EXPECT_EQ(stock.take({1'000'000}), Pages{1'000'000});
   EXPECT_EQ(stock.try_take({5}), Pages{5});
-  EXPECT_TRUE(stock.take_one_here());
+  EXPECT_EQ(stock.take_from_here({1}), Pages{1});
   stock.put({100});
   EXPECT_EQ(stock.stocked(), Pages{0});
 }
@@ -27,11 +27,11 @@ TEST(FrameStock, AsksForABatchAndGivesOneByOne) {
   Pool pool({1000});
   FrameStock stock;
   stock.set_source(&pool);
-  EXPECT_FALSE(stock.take_one_here());
+  EXPECT_EQ(stock.take_from_here({1}), Pages{0});
   EXPECT_EQ(stock.take({1}), Pages{1});
   EXPECT_EQ(pool.free() + kBatch, Pages{1000});
-  for (u64 i = 1; i < kBatch.raw; ++i) EXPECT_TRUE(stock.take_one_here());
-  EXPECT_FALSE(stock.take_one_here());
+  for (u64 i = 1; i < kBatch.raw; ++i) EXPECT_EQ(stock.take_from_here({1}), Pages{1});
+  EXPECT_EQ(stock.take_from_here({1}), Pages{0});
 }
 
 TEST(FrameStock, TakesWhatThereIsWhenItIsLess) {

@@ -24,37 +24,11 @@ constexpr std::size_t kPackBatch = 64;
 
 bool has_own_frame(PageWord word) { return word.source() == Source::kOwnFrame; }
 
-// What is to become of one page of a batch.
-struct Verdict {
-  enum class Kind : u8 { kZero, kBalloonValue, kPacked, kLeft } kind = Kind::kLeft;
-  u16 size = 0;  // packed
-};
-
 // Packed pages of a batch, until they have a place in the store.
-using Scratch = std::array<std::array<std::byte, kMostPacked>, kPackBatch>;
-
-// The pages whose content is known without looking.
-struct Known {
-  const std::byte* zeros;
-  const std::byte* balloon;
+struct Scratch {
+  std::array<std::array<std::byte, kMostPacked>, kPackBatch> packed;
+  std::array<std::size_t, kPackBatch> size;
 };
-
-Verdict judge(std::span<const std::byte, kPageSize> page, const Known& known, Ways allowed,
-              std::span<std::byte, kMostPacked> packed) {
-  using Kind = Verdict::Kind;
-  if (allowed.allow(Way::kZero) && same_page(page.data(), known.zeros)) return {Kind::kZero};
-  if (allowed.allow(Way::kBalloonValue) && same_page(page.data(), known.balloon))
-    return {Kind::kBalloonValue};
-  if (!allowed.allow(Way::kCompress)) return {};
-  const std::size_t size = pack(Codec::kLz4, page, packed);
-  return size == 0 ? Verdict{} : Verdict{Kind::kPacked, static_cast<u16>(size)};
-}
-
-PageWord as_known(PageWord old, Verdict::Kind kind, ByWay& got) {
-  const bool zero = kind == Verdict::Kind::kZero;
-  got[zero ? Way::kZero : Way::kBalloonValue] += Pages{1};
-  return old.moved_to(zero ? PageState::kZero : PageState::kBalloonValue);
-}
 
 }  // namespace
 
@@ -87,39 +61,76 @@ Pages GuestMemory::discard_batch(std::span<const Gpn> pages) {
 
 ByWay GuestMemory::evict(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& left) {
   ByWay got;
-  for (; !pages.empty(); pages = pages.subspan(std::min(kPackBatch, pages.size()))) {
-    const Ways ways = store_->has_room() ? allowed : allowed.without(Way::kCompress);
-    got += evict_batch(pages.first(std::min(kPackBatch, pages.size())), ways, left);
+  for (; !pages.empty(); pages = pages.subspan(std::min(PageTable::kBatch, pages.size()))) {
+    std::vector<Gpn> other;
+    got += drop_known(pages.first(std::min(PageTable::kBatch, pages.size())), allowed, other);
+    for (std::span<const Gpn> rest = other; !rest.empty();) {
+      const auto batch = rest.first(std::min(kPackBatch, rest.size()));
+      if (allowed.allow(Way::kCompress) && store_->has_room()) {
+        got += pack_batch(batch, left);
+      } else {
+        left.insert(left.end(), batch.begin(), batch.end());
+      }
+      rest = rest.subspan(batch.size());
+    }
   }
   return got;
 }
 
-ByWay GuestMemory::evict_batch(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& left) {
+// Those whose content is known without being kept go at once, in long runs; the others are to be packed.
+ByWay GuestMemory::drop_known(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& other) {
+  ByWay got;
+  std::vector<Gpn> going;
+  std::vector<Gpn> ours = table_.begin_change(pages, has_own_frame);
+  std::sort(ours.begin(), ours.end());
+  const auto is = [&](Way way, Gpn page, const std::byte* content) {
+    return allowed.allow(way) && same_page(place_of(page), content);
+  };
+  const auto zero_first = std::stable_partition(
+      ours.begin(), ours.end(), [&](Gpn page) { return is(Way::kZero, page, frames_.zeros()); });
+  const auto known_first = std::stable_partition(
+      zero_first, ours.end(), [&](Gpn page) { return is(Way::kBalloonValue, page, frames_.balloon_page()); });
+  got[Way::kZero] = Pages{static_cast<u64>(zero_first - ours.begin())};
+  got[Way::kBalloonValue] = Pages{static_cast<u64>(known_first - zero_first)};
+  for (auto page = known_first; page != ours.end(); ++page) {
+    table_.end_change(*page, table_.look(*page).without(PageWord::kHeld));
+    other.push_back(*page);
+  }
+  Pages credit;
+  drop(std::span(ours.begin(), zero_first), credit,
+       [](Gpn, PageWord old) { return old.moved_to(PageState::kZero); });
+  drop(std::span(zero_first, known_first), credit,
+       [](Gpn, PageWord old) { return old.moved_to(PageState::kBalloonValue); });
+  stock_.put(credit);
+  return got;
+}
+
+ByWay GuestMemory::pack_batch(std::span<const Gpn> pages, std::vector<Gpn>& left) {
   thread_local const auto scratch = std::make_unique<Scratch>();
-  std::array<Verdict, kPackBatch> verdicts;  // of each of `going`
   std::vector<Gpn> ours = table_.begin_change(pages, has_own_frame), going;
   std::sort(ours.begin(), ours.end());
   for (const Gpn page : ours) {
     const std::size_t at = going.size();
-    verdicts[at] = judge(std::span<const std::byte, kPageSize>(place_of(page), kPageSize),
-                         {frames_.zeros(), frames_.balloon_page()}, allowed, (*scratch)[at]);
-    if (verdicts[at].kind != Verdict::Kind::kLeft) {
+    scratch->size[at] = pack(Codec::kLz4, std::span<const std::byte, kPageSize>(place_of(page), kPageSize),
+                             scratch->packed[at]);
+    if (scratch->size[at] != 0) {
       going.push_back(page);
     } else {
       table_.end_change(page, table_.look(page).without(PageWord::kHeld));
       left.push_back(page);
     }
   }
-  ByWay got;
   Pages credit;
   std::size_t at = 0;
   drop(going, credit, [&](Gpn page, PageWord old) {
-    const auto [kind, size] = verdicts[at];
-    const auto& packed = (*scratch)[at++];
-    if (kind != Verdict::Kind::kPacked) return as_known(old, kind, got);
-    return as_packed(page, old, std::span(packed).first(size), credit, got);
+    const auto packed = std::span(scratch->packed[at]).first(scratch->size[at]);
+    ++at;
+    const u32 slot = store_->put(static_cast<u32>(table_.index_of(page)), Codec::kLz4, packed, credit);
+    return old.moved_to(PageState::kCompressed, slot);
   });
   stock_.put(credit);
+  ByWay got;
+  got[Way::kCompress] = credit;
   return got;
 }
 
@@ -127,14 +138,6 @@ std::vector<Gpn> GuestMemory::longest_packed(std::size_t most) const {
   std::vector<Gpn> pages;
   for (const u32 owner : store_->oldest(most)) pages.push_back(table_.page_at(owner));
   return pages;
-}
-
-PageWord GuestMemory::as_packed(Gpn page, PageWord old, std::span<const std::byte> packed, Pages& credit,
-                                ByWay& got) {
-  const Pages before = credit;
-  const u32 slot = store_->put(static_cast<u32>(table_.index_of(page)), Codec::kLz4, packed, credit);
-  got[Way::kCompress] += Pages{1} - (before - credit);
-  return old.moved_to(PageState::kCompressed, slot);
 }
 
 }  // namespace cloister::memory

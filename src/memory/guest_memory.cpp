@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Guest memory: states of pages and the way of an access to its frame
 //
-// The frames are one memory file (memfd), mapped once; page n of the guest has place n in it. A place that
-// was never written is a hole and costs nothing. But reading a hole through a mapping fills it, so a zero
-// page is never read there: reads go to one read-only page of zeros, and memory that was only looked at
-// costs nothing either. The first write moves the page to its place in the file.
+// The frames are one mapping (frames.h); page n of the guest has place n in it. A place that was never
+// written is a hole and costs nothing. But reading a hole may fill it, and lets a translation to it arise, so
+// a zero page is never read there: reads go to one read-only page of zeros, and memory that was only looked
+// at costs nothing either. The first write moves the page to its place.
 //
 // What a read, a write and giving up do to a page (kStateRules is this table):
 //
 //   state          a read finds                a write                        giving it up
 //   kZero          the zero page               -> kPrivate, at a hole         nothing to do
-//   kPrivate       its place in the file       there                          -> kZero, a hole again
+//   kPrivate       its place                   there                          -> kZero, a hole again
 //   kBalloonValue  the VM's balloon page       -> kPrivate, filled with it    -> kZero
 //   kShared        the vault's frame (slot)    -> kPrivate, a copy            -> kZero, the frame let go
 //   kCompressed    -> kPrivate, unpacked       likewise                       -> kZero, the slot let go
 //   kSwapped       -> kPrivate, read back      likewise                       -> kZero, the slot let go
 //   kCondition     the condition page          -> kPrivate, a copy            -> kZero
 //
-// Invariant: a page in a state without a frame of its own is a hole in the file. So a page that becomes
-// private reads as zeros until written, with nothing cleared, and usage().host never exceeds the frames.
+// Invariant: a page in a state without a frame of its own is a hole. So a page that becomes
+// private reads as zeros until written, with nothing cleared, and host() never exceeds the frames.
 //
 // One word a page (page_word.h) says all of it, and every access goes through settle(): it brings the word
 // to what the access needs by compare-and-swap and returns what it made of it. There are three ways through:
@@ -36,11 +36,8 @@
 // any machine. What a device reads that has no frame of its own comes as a copy, which needs no pin either.
 // So a thread may wait for a change while it has pins, and waits cannot form a circle.
 //
-// What the host does at a first write costs far more than all of the above: 4 us a page against 16 ns
-// (bench/memory, in a nested virtual machine; an anonymous page: 2.7 us). Tried against it and left out:
-// populating 16 or 512 neighbours at once (MADV_POPULATE_WRITE, 3 us a page, so a quarter off, for memory
-// that nobody asked for), and the host's huge pages, which hosts refuse to memory files by default and whose
-// parts come back only when its kernel can split them.
+// What the host does at a first write costs far more than all of the above, so it is done ahead, many pages
+// at a time (first_touch.cpp).
 #include "memory/guest_memory.h"
 
 #include <algorithm>
@@ -94,7 +91,8 @@ void GuestMemory::set_vault(const Vault& vault, VaultBooks& books) {
 
 PageWord GuestMemory::settle(Gpn page, Access access, u64 marks, Pin pin) {
   for (;;) {
-    if (const auto done = try_settle(page, access, marks, pin)) return *done;
+    if (const auto done = try_settle(page, access, marks, pin))
+      return done->fresh ? fill_first(page, done->word, pin) : done->word;
     if (table_.look(page).has(PageWord::kChanging)) {
       table_.wait_for_change(page);
     } else if (!bring_in({&page, 1}, access)) {
@@ -104,17 +102,17 @@ PageWord GuestMemory::settle(Gpn page, Access access, u64 marks, Pin pin) {
 }
 
 // Ways 1 and 2. Nothing when the page must be waited for.
-std::optional<PageWord> GuestMemory::try_settle(Gpn page, Access access, u64 marks, Pin pin) {
+std::optional<Settled> GuestMemory::try_settle(Gpn page, Access access, u64 marks, Pin pin) {
   for (PageWord old = table_.look(page); !old.has(PageWord::kChanging);) {
     const bool moves = state_for(access, old.state()) != old.state();
-    if (moves && (needs_bringing_in(old, access) || !stock_.take_one_here())) return std::nullopt;
+    if (moves && (needs_bringing_in(old, access) || stock_.try_take({1}) == Pages{})) return std::nullopt;
     PageWord next = (moves ? old.moved_to(PageState::kPrivate) : old).with(marks);
-    if (pin == Pin::kYes && next.source() == Source::kOwnFrame) next = next.pinned();
-    if (next == old) return next;
+    if (moves || (pin == Pin::kYes && next.source() == Source::kOwnFrame)) next = next.pinned();
+    if (next == old) return Settled{next};
     const PageState from = old.state();
     if (table_.word(page).compare_exchange_weak(old.raw, next.raw)) {
       table_.count_move(from, next.state());
-      return next;
+      return Settled{next, moves};
     }
     if (moves) stock_.put({1});
   }
@@ -134,7 +132,7 @@ void GuestMemory::unpin(Gpn page, PageWord pinned, Access access) {
   // Marks may have been taken between two writes under this pin.
   constexpr u64 kChanged = PageWord::kDirty | PageWord::kWritten;
   if (access == Access::kWrite && !table_.look(page).has(kChanged)) table_.word(page).fetch_or(kChanged);
-  table_.word(page).fetch_sub(PageWord::kOnePin);
+  table_.unpin(page);
 }
 
 GuestMemory::PinnedRun::PinnedRun(GuestMemory& memory, GuestPhys address, Bytes limit, Access access)
@@ -162,15 +160,18 @@ bool GuestMemory::PinnedRun::pin_from(GuestPhys address, Bytes limit) {
   const u64 most = word_.source() == Source::kOwnFrame ? PageTable::kBatch
                    : word_.source() == Source::kZeros  ? Frames::kZeroRun
                                                        : 1;
-  u64 length = kPageSize - address.page_offset();
+  u64 length = kPageSize - address.page_offset(), hole = most;  // where places that must be filled begin
   for (; length < limit.raw && pages_ < most; ++pages_, length += kPageSize) {
     const Gpn next{first_.raw + pages_};
-    const auto word = memory_.try_settle(next, access_, marks_of(access_), Pin::kYes);
-    if (!word) break;
-    if (word->source() == word_.source()) continue;
-    memory_.unpin(next, *word, access_);
-    break;
+    const auto found = memory_.try_settle(next, access_, marks_of(access_), Pin::kYes);
+    if (!found) break;
+    if (found->word.source() != word_.source()) {
+      memory_.unpin(next, found->word, access_);
+      break;
+    }
+    if (found->fresh) hole = std::min(hole, pages_);
   }
+  if (hole < pages_) memory_.frames_.populate(memory_.table_.index_of(first_) + hole, {pages_ - hole});
   bytes_ = {memory_.host_of(first_, word_) + address.page_offset(), std::min(length, limit.raw)};
   return true;
 }
@@ -220,9 +221,10 @@ GuestMemory::Usage GuestMemory::usage() const {
   usage.store = store_->frames();
   usage.frames = usage.in_state[static_cast<int>(PageState::kPrivate)] + usage.store;
   usage.unused = stock_.stocked();
-  usage.host = frames_.allocated() + store_->allocated();
   return usage;
 }
+
+Bytes GuestMemory::host() const { return frames_.allocated() + store_->allocated(); }
 
 void GuestMemory::check_invariants() const {
   u64 counted[kPageStates] = {};
@@ -236,7 +238,7 @@ void GuestMemory::check_invariants() const {
   }
   const Usage now = usage();
   for (int i = 0; i < kPageStates; ++i) CHECK(now.in_state[i].raw == counted[i]);
-  CHECK(now.host <= bytes_of(now.frames));
+  CHECK(host() <= bytes_of(now.frames));
   CHECK(store_->packed() == now.in_state[static_cast<int>(PageState::kCompressed)]);
   CHECK(swap_ == nullptr || swap_->used() == now.in_state[static_cast<int>(PageState::kSwapped)]);
   store_->check_invariants();

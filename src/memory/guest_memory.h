@@ -49,9 +49,8 @@ class GuestMemory {
  public:
   using HolderId = Holders::Id;
 
-  // `size` bytes of zero pages from `base`. Costs no frame until written.
-  // Refused: a size of 0 or not a multiple of the page, a base that is not, a base + size over 2^56, no
-  // address space.
+  // `size` bytes of zero pages from `base`. Costs no frame until written. Refused: a size of 0 or not a
+  // multiple of the page, a base that is not, a base + size over 2^56, no address space.
   static Result<std::unique_ptr<GuestMemory>> create(GuestPhys base, Bytes size);
   ~GuestMemory();
   GuestMemory(const GuestMemory&) = delete;
@@ -128,8 +127,7 @@ class GuestMemory {
   //    duplicates allowed; left as they are: pages that are pinned, or that somebody else changes right now,
   //    and what is no memory.
 
-  // Gives up pages whose content is no longer wanted: they read as zeros and their frames go back to
-  // the host. Returns how many were given up.
+  // Gives up pages whose content is no longer wanted: they read as zeros. Returns how many were given up.
   Pages discard(std::span<const Gpn> pages);
 
   // Takes those of `pages` that hold the balloon value: compared after they were write-protected. They go on
@@ -166,6 +164,7 @@ class GuestMemory {
 
   using Usage = memory::Usage;
   Usage usage() const;
+  Bytes host() const;  // what the host's kernel says that all of it holds now: looks at each page
 
   // The marks since the last take_*: for sampling, migration and reclaim. They are cleared and the pages shot
   // down, so that the next touch is seen.
@@ -175,7 +174,7 @@ class GuestMemory {
     return table_.take_marks(pages, mark);
   }
 
-  // CHECKs all that must hold of words, counts, stores and the memory file. Precondition: nobody uses the
+  // CHECKs all that must hold of words, counts, stores and the host. Precondition: nobody uses the
   // memory meanwhile.
   void check_invariants() const;
 
@@ -199,7 +198,8 @@ class GuestMemory {
     return access == Access::kRead ? PageWord::kReadMarks : PageWord::kWriteMarks;
   }
   PageWord settle(Gpn page, Access access, u64 marks, Pin pin);
-  std::optional<PageWord> try_settle(Gpn page, Access access, u64 marks, Pin pin);
+  std::optional<Settled> try_settle(Gpn page, Access access, u64 marks, Pin pin);
+  PageWord fill_first(Gpn page, PageWord word, Pin pin);
   PageWord pin(Gpn page, Access access) {
     PageWord found = table_.look(page);
     const PageWord pinned{found.raw + PageWord::kOnePin};
@@ -232,8 +232,8 @@ class GuestMemory {
   bool pin_as_it_is(Gpn page);
   bool is_sound(const ShareOffer& offer) const;
   void share_batch(std::span<const ShareOffer> offers, std::span<ShareAnswer> answers);
-  ByWay evict_batch(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& left);
-  PageWord as_packed(Gpn page, PageWord old, std::span<const std::byte> packed, Pages& credit, ByWay& got);
+  ByWay drop_known(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& other);
+  ByWay pack_batch(std::span<const Gpn> pages, std::vector<Gpn>& left);
 
   PageTable table_;
   Frames frames_;

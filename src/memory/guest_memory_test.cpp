@@ -91,17 +91,17 @@ TEST(GuestMemory, HalfATerabyteCostsNothingUntilWritten) {
   const auto memory = GuestMemory::create(kBase, {512 * kGiB}).take();
   const GuestPhys last = kBase + (512 * kGiB - 8);
   EXPECT_EQ(memory->load<u64>(last), 0u);
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
   EXPECT_TRUE(memory->store<u64>(last, 5));
   EXPECT_EQ(memory->load<u64>(last), 5u);
-  EXPECT_EQ(memory->usage().host, Bytes{kPageSize});
+  EXPECT_EQ(memory->host(), Bytes{kPageSize});
 }
 
 // -- Reading and writing -----------------------------------------------------------------------------
 
 TEST_F(GuestMemoryTest, UntouchedMemoryReadsAsZerosAndStaysFree) {
   EXPECT_EQ(read(kBase, kPages * kPageSize), std::vector<std::byte>(kPages * kPageSize));
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
   EXPECT_EQ(count(PageState::kZero), kPages);
 }
 
@@ -110,7 +110,7 @@ TEST_F(GuestMemoryTest, WhatIsWrittenAcrossPageEndsIsReadBack) {
   ASSERT_TRUE(memory->write(at(4, 0xffd), data));
   EXPECT_EQ(read(at(4, 0xffd), data.size()), data);
   EXPECT_EQ(count(PageState::kPrivate), 4u);
-  EXPECT_EQ(memory->usage().host, Bytes{4 * kPageSize});
+  EXPECT_EQ(memory->host(), Bytes{4 * kPageSize});
   EXPECT_EQ(memory->state(nth(4)), PageState::kPrivate);
   EXPECT_EQ(memory->state(nth(8)), PageState::kZero);
 }
@@ -124,7 +124,7 @@ TEST_F(GuestMemoryTest, ReadsRunThroughWrittenAndUnwrittenPagesAlike) {
                                      seen.begin() + i64((page + 1) * kPageSize));
     EXPECT_EQ(one, page % 2 == 1 ? bytes(kPageSize) : std::vector<std::byte>(kPageSize)) << page;
   }
-  EXPECT_EQ(memory->usage().host, Bytes{2 * kPageSize});
+  EXPECT_EQ(memory->host(), Bytes{2 * kPageSize});
 }
 
 TEST_F(GuestMemoryTest, TheLastByteIsMemoryAndTheNextIsNot) {
@@ -241,10 +241,10 @@ TEST_F(GuestMemoryTest, AWriteUnderAPinIsSeenAsDirtyThoughMarksWereTakenMeanwhil
 
 TEST_F(GuestMemoryTest, DiscardedPagesReadAsZerosAndTheHostHasThemBack) {
   ASSERT_TRUE(memory->write(kBase, bytes(kPages * kPageSize)));
-  EXPECT_EQ(memory->usage().host, Bytes{kPages * kPageSize});
+  EXPECT_EQ(memory->host(), Bytes{kPages * kPageSize});
   EXPECT_EQ(memory->discard(all_pages()), Pages{kPages});
   EXPECT_EQ(read(kBase, kPages * kPageSize), std::vector<std::byte>(kPages * kPageSize));
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
 }
 
 TEST_F(GuestMemoryTest, DiscardTakesAnyOrderAndIgnoresDuplicatesAndWhatIsNoMemory) {
@@ -252,7 +252,7 @@ TEST_F(GuestMemoryTest, DiscardTakesAnyOrderAndIgnoresDuplicatesAndWhatIsNoMemor
   const Gpn pages[] = {nth(12), nth(10), {0}, nth(12), {UINT64_MAX}, nth(kPages), nth(13), {kFirst.raw - 1}};
   EXPECT_EQ(memory->discard(pages), Pages{3});
   EXPECT_EQ(memory->state(nth(11)), PageState::kPrivate);
-  EXPECT_EQ(memory->usage().host, Bytes{kPageSize});
+  EXPECT_EQ(memory->host(), Bytes{kPageSize});
 }
 
 TEST_F(GuestMemoryTest, ADiscardedPageCanBeWrittenAgain) {
@@ -270,7 +270,7 @@ TEST_F(GuestMemoryTest, FramesOfZeroPagesAreReadOnlyAndCostNothing) {
   const Frame frame = hart.frame(nth(0), Access::kRead);
   EXPECT_FALSE(frame.writable);
   EXPECT_EQ(std::memcmp(frame.host, std::vector<std::byte>(kPageSize).data(), kPageSize), 0);
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
 }
 
 TEST_F(GuestMemoryTest, NothingIsBehindAPageThatIsNoMemory) {

@@ -64,6 +64,9 @@ class PageTable {
   // Returns when `page` is not being changed, or was not for a moment. Parks this thread's holders.
   void wait_for_change(Gpn page);
 
+  // Precondition: the caller pinned it.
+  void unpin(Gpn page) { word(page).fetch_sub(PageWord::kOnePin); }
+
   // Takes a mark away that says nothing of translations. Waits for a change of the page.
   void clear(Gpn page, u64 mark);
 
@@ -71,8 +74,7 @@ class PageTable {
   // anew. What is no memory has no marks.
   std::vector<bool> take_marks(std::span<const Gpn> pages, u64 mark);
 
-  // Neighbours that go and come together: less to say to the host's kernel, and one write or read for
-  // several.
+  // Neighbours that come back together, by one read.
   static constexpr u64 kCluster = 16;
   // Bound: 512 pages (2 MiB) a batch. One shootdown and about 0.1 ms of the host's work, which is the longest
   // that a hart waits for a page whose content need not be fetched or packed.

@@ -25,7 +25,7 @@ enum class Access : u8 { kRead, kWrite };
 // into it; until then no page can be in it, because a page only ever moves to a state that has a row.
 enum class Source : u8 {
   kZeros,          // the read-only zero page, one for all
-  kOwnFrame,       // the page's own place in the guest's memory file
+  kOwnFrame,       // the page's own place in the guest's mapping
   kBalloonPage,    // the read-only page with the VM's balloon value
   kVault,          // the vault's frame that the slot names
   kStore,          // packed, in the compressed store: not readable in place
@@ -126,6 +126,12 @@ struct PageWord {
     DCHECK(source() == Source::kOwnFrame && (raw & kPinMask) != kPinMask);
     return {raw + kOnePin};
   }
+};
+
+// What an access made of a page's word.
+struct Settled {
+  PageWord word;
+  bool fresh = false;  // private just now, and pinned until its place, which is a hole, is filled
 };
 
 // Whether a compare-and-swap is not enough to make a page ready for an access: its content must be fetched,

@@ -220,7 +220,7 @@ class ReclaimConcurrency : public ::testing::Test {
     EXPECT_EQ(pool.free(), Pages{kFrames});
     EXPECT_EQ(swap->used(), Pages{0});
     EXPECT_EQ(keeper.all_references(), 0u);
-    EXPECT_EQ(memory->usage().host, Bytes{0});
+    EXPECT_EQ(memory->host(), Bytes{0});
   }
 
   const u64 seed = chosen_seed();

@@ -81,7 +81,7 @@ TEST_F(ReclaimTest, ZerosCostNothingAndComeBackAsZeros) {
   EXPECT_EQ(in(PageState::kPrivate), 1u);
   EXPECT_EQ(evict(3, 1)[Way::kZero], Pages{1});
   EXPECT_EQ(memory->state(nth(3)), PageState::kZero);
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
   EXPECT_EQ(get(3), Content(kPageSize));
 }
 
@@ -150,7 +150,7 @@ TEST_F(ReclaimTest, SwappedPagesComeBackAsTheyWere) {
   out.submit(pages(0, 200));
   EXPECT_EQ(out.drain().freed, Pages{150});
   EXPECT_EQ(in(PageState::kSwapped), 150u);
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
   memory->check_invariants();
   for (u64 page = 0; page < 150; ++page) EXPECT_EQ(get(page), noise(page));
   EXPECT_EQ(in(PageState::kSwapped), 150u) << "a device's read takes no frame";

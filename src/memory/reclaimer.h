@@ -48,12 +48,13 @@ class Reclaimer {
   void age(Pages pages);
 
  private:
-  static constexpr u64 kCluster = PageTable::kCluster;
+  static constexpr u64 kCluster = PageTable::kBatch;
   enum class Victims : u8 { kIdle, kAll };
   struct Order;
 
   void go_round(Order& order, Victims which);
-  u64 take_batch(Order& order, Victims which);
+  u64 find_victims(Order& order, Victims which);
+  void take_batch(Order& order);
   void go_deeper(Order& order);
   bool swap_packed(Order& order);
   void collect(Order& order);

@@ -35,7 +35,7 @@ std::vector<std::optional<u64>> GuestMemory::hash(std::span<const Gpn> pages) {
   for (std::size_t i = 0; i < pages.size(); ++i) {
     if (!pin_as_it_is(pages[i])) continue;
     copy_racing(copy.data(), place_of(pages[i]), kPageSize);
-    table_.word(pages[i]).fetch_sub(PageWord::kOnePin);
+    table_.unpin(pages[i]);
     hashes[i] = XXH3_64bits(copy.data(), kPageSize);
   }
   return hashes;

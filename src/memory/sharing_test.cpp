@@ -51,7 +51,7 @@ TEST_F(SharingTest, AlikePagesShareOneFrameAndHoldNone) {
   EXPECT_EQ(offer(1, 3), ShareAnswer::kShared);
   EXPECT_EQ(offer(5, 3), ShareAnswer::kShared);
   EXPECT_EQ(keeper.references(3), 2u);
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
   EXPECT_EQ(memory->usage().frames, Pages{0});
   EXPECT_EQ(get(1), noise(1));
   EXPECT_EQ(memory->state(nth(5)), PageState::kShared);

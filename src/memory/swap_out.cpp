@@ -29,7 +29,7 @@ namespace cloister::memory {
 namespace {
 
 constexpr std::size_t kExtent = 64;  // pages in one write
-constexpr std::size_t kWriters = 3;  // writes under way at once
+constexpr std::size_t kWriters = 6;  // extents written, or their pages taken, at once
 // Bound: extents in memory at once: those under way, one that waits, one that is being filled.
 constexpr std::size_t kExtents = kWriters + 2;
 

@@ -12,7 +12,6 @@ struct Usage {
   Pages frames;                 // held: private pages and the compressed store
   Pages unused;                 // granted beyond those
   Pages store;                  // frames of the compressed store
-  Bytes host;                   // what the host's kernel says that frames and store hold now
 
   Pages in(PageState state) const { return in_state[static_cast<int>(state)]; }
 };

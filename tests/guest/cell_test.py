@@ -6,6 +6,7 @@ import pathlib
 import unittest
 
 import support
+from support import daemon
 
 KIB = 1024
 
@@ -17,19 +18,8 @@ def family(pid):
 
 
 def resident(pid):
-    """Resident bytes: the guest's memory (memfd mappings), and everything else."""
-    guest = other = 0
-    name = ""
-    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        words = line.split()
-        if words[0] == "Rss:":
-            if "memfd:" in name:
-                guest += int(words[1]) * KIB
-            else:
-                other += int(words[1]) * KIB
-        elif not words[0].endswith(":"):
-            name = line
-    return guest, other
+    """Resident bytes: the guest's memory, and everything else."""
+    return daemon.guest_memory(pid, "Rss:")
 
 
 @unittest.skipIf(support.ENGINE == "qemu", "of our own cell")

@@ -3,15 +3,15 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "base/os/os_error.h"
 #include "base/size.h"
 
 namespace cloister::os {
 namespace {
-
-constexpr u64 kHugePage = 2 * kMiB;
 
 int host_protection(Protection protection) {
   switch (protection) {
@@ -46,7 +46,7 @@ Result<Mapping> Mapping::shared(const Fd& file, u64 offset, Bytes size, Protecti
 
 Result<Mapping> Mapping::place(Bytes size, Protection protection, int flags, const Fd* file, u64 offset) {
   CHECK(page_aligned(size.raw) && page_aligned(offset));
-  const u64 alignment = size.raw >= kHugePage ? kHugePage : kPageSize;
+  const u64 alignment = size.raw >= Mapping::kHugePage ? Mapping::kHugePage : kPageSize;
   const u64 extra = alignment + 2 * kPageSize;
   if (size.raw == 0 || size.raw > UINT64_MAX - extra) return os_error("cannot map 0 bytes or 2^64", EINVAL);
 
@@ -86,6 +86,33 @@ void Mapping::discard(u64 offset, Bytes size) {
 void Mapping::allow_huge_pages(bool allow) {
   // A kernel built without huge pages refuses the hint, which is the same as not allowed.
   (void)::madvise(data_, size_.raw, allow ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+void Mapping::populate(u64 offset, Bytes size) {
+  DCHECK(covers(offset, size));
+  (void)::madvise(data_ + offset, size.raw, MADV_POPULATE_WRITE);
+}
+
+void Mapping::populate_huge(u64 offset) {
+  DCHECK(offset % kHugePage == 0 && covers(offset, {kHugePage}));
+  // Only for so long: the host's kernel must not make huge pages of what was given back, by itself.
+  (void)::madvise(data_ + offset, kHugePage, MADV_HUGEPAGE);
+  (void)::madvise(data_ + offset, kHugePage, MADV_POPULATE_WRITE);
+  (void)::madvise(data_ + offset, kHugePage, MADV_NOHUGEPAGE);
+}
+
+// The kernel cuts a huge page that is said to be cold in part. Otherwise it would do so when it is short of
+// memory, and not before.
+void Mapping::split_huge(u64 offset) {
+  DCHECK(offset % kHugePage == 0 && covers(offset, {kHugePage}));
+  (void)::madvise(data_ + offset, kPageSize, MADV_COLD);
+}
+
+Bytes Mapping::resident() const {
+  std::vector<unsigned char> present((size_.raw + kPageMask) >> kPageShift);
+  CHECK(::mincore(data_, size_.raw, present.data()) == 0);
+  return bytes_of(Pages{static_cast<u64>(
+      std::count_if(present.begin(), present.end(), [](unsigned char one) { return (one & 1) != 0; }))});
 }
 
 bool Mapping::covers(u64 offset, Bytes size) const {

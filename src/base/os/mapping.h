@@ -17,6 +17,8 @@ enum class Protection : u8 { kNone, kRead, kReadWrite, kReadExecute };
 // more begins at a multiple of 2 MiB. Sizes and offsets are multiples of the page.
 class Mapping {
  public:
+  static constexpr u64 kHugePage = 2 * kMiB;
+
   // Zero pages of this process, each made at its first write: read, an untouched page costs nothing.
   static Result<Mapping> anonymous(Bytes size, Protection protection);
   // Address space alone; protect() opens parts of it.
@@ -41,6 +43,16 @@ class Mapping {
   void discard(u64 offset, Bytes size);
   // Whether the host may back the mapping with huge pages; only a hint. Default: the host's own policy.
   void allow_huge_pages(bool allow);
+  // Makes the pages of a range present and writable, which spares each its fault. A hint: where the host has
+  // no memory or does not know how, the first use faults as ever.
+  void populate(u64 offset, Bytes size);
+  // The same for kHugePage bytes of an anonymous mapping that holds nothing there, as one huge page where the
+  // host gives one. Precondition: `offset` is a multiple of it.
+  void populate_huge(u64 offset);
+  // Cuts the huge page there, if it is one, so that what discard() takes of it goes back to the host at once.
+  void split_huge(u64 offset);
+  // How much of an anonymous mapping the host's kernel holds now. Looks at each page.
+  Bytes resident() const;
 
  private:
   static Result<Mapping> place(Bytes size, Protection protection, int flags, const Fd* file, u64 offset);

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "base/os/os_error.h"
 #include "base/size.h"
 
@@ -30,6 +32,28 @@ Result<Fd> MemFile::read_only() const {
     fd = Fd(::open(fmt::format("/proc/self/fd/{}", fd_.get()).c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return os_error("cannot make a read-only descriptor of a memory file");
   return fd;
+}
+
+Result<void> MemFile::read_at(u64 offset, std::span<std::byte> to) const {
+  while (!to.empty()) {
+    const ssize_t count = ::pread(fd_.get(), to.data(), to.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return os_error("cannot read a memory file", count == 0 ? EINVAL : errno);
+    to = to.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<u64>(count);
+  }
+  return {};
+}
+
+Result<void> MemFile::write_at(u64 offset, std::span<const std::byte> from) {
+  while (!from.empty()) {
+    const ssize_t count = ::pwrite(fd_.get(), from.data(), from.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return os_error("cannot write a memory file", count == 0 ? EINVAL : errno);
+    from = from.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<u64>(count);
+  }
+  return {};
 }
 
 Result<void> MemFile::punch_hole(u64 offset, Bytes size) {

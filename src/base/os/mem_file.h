@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
 #include <string>
 #include <utility>
 
@@ -25,6 +26,10 @@ class MemFile {
   // A descriptor of the same file through which it cannot be written, to be given to another process. That
   // one must run as another user, or be forbidden to open files anew and to change their modes.
   Result<Fd> read_only() const;
+
+  // Without a mapping. Precondition of both: inside the file. Refused: when the host has no memory.
+  Result<void> read_at(u64 offset, std::span<std::byte> to) const;
+  Result<void> write_at(u64 offset, std::span<const std::byte> from);
 
   // Gives [offset, offset + size) back to the host; it reads as zeros, in every mapping.
   // Precondition: page-aligned and inside the file.

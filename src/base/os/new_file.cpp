@@ -31,14 +31,15 @@ Result<void> sync_folder_of(const std::string& path) {
 }
 
 Result<void> fill_and_rename(const std::string& from, const std::string& to,
-                             const std::function<Result<void>(File&)>& fill, unsigned flags) {
+                             const std::function<Result<void>(File&)>& fill, unsigned flags,
+                             Outlives what = Outlives::kTheMachine) {
   File file = TRY(File::open(from, Open::kCreateNew));
   TRY(fill(file));
-  TRY(file.sync_data());
+  if (what == Outlives::kTheMachine) TRY(file.sync_data());
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) != 0) {
     return os_error(fmt::format("cannot create '{}'", to));
   }
-  return sync_folder_of(to);
+  return what == Outlives::kTheMachine ? sync_folder_of(to) : Result<void>();
 }
 
 }  // namespace
@@ -50,10 +51,10 @@ Result<void> create_whole(const std::string& path, const std::function<Result<vo
   return result;
 }
 
-Result<void> replace_whole(const std::string& path, std::string_view text) {
+Result<void> replace_whole(const std::string& path, std::string_view text, Outlives what) {
   const std::string beside = name_beside(path);
   const auto fill = [&](File& file) { return file.write_at(0, std::as_bytes(std::span(text))); };
-  auto result = fill_and_rename(beside, path, fill, 0);
+  auto result = fill_and_rename(beside, path, fill, 0, what);
   if (!result.ok()) ::unlink(beside.c_str());
   return result;
 }

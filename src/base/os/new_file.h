@@ -15,7 +15,10 @@ namespace cloister::os {
 // own. Refused: when `path` is there already, and what `fill` refuses.
 Result<void> create_whole(const std::string& path, const std::function<Result<void>(File&)>& fill);
 
-// The same in the place of what is there: who reads it finds the old text or the new one, never a part.
-Result<void> replace_whole(const std::string& path, std::string_view text);
+// The same in the place of what is there: who reads it finds the old text or the new one, never a part. What
+// need not outlive the machine's own stop is not flushed, which may take minutes on a busy disk.
+enum class Outlives : u8 { kPrograms, kTheMachine };
+Result<void> replace_whole(const std::string& path, std::string_view text,
+                           Outlives what = Outlives::kTheMachine);
 
 }  // namespace cloister::os
