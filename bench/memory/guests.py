@@ -13,7 +13,6 @@ import daemon  # noqa: E402
 import harness  # noqa: E402
 
 MIB = 1 << 20
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Host(daemon.Daemon):
@@ -63,6 +62,15 @@ def rate(shell, seconds):
     return statistics.median(found)
 
 
+def visits(shell, seconds):
+    """How many pages were visited in so many seconds."""
+    shell.expect(r"^pages (\d+)$", 120, len(shell.console))
+    start, begun = len(shell.console), time.monotonic()
+    time.sleep(seconds)
+    found = [int(value) for value in re.findall(r"^pages (\d+)$", shell.console[start:], re.MULTILINE)]
+    return statistics.mean(found) * (time.monotonic() - begun)
+
+
 def finish(shell):
     start = len(shell.console)
     shell.send("kill $!\n")
@@ -95,44 +103,52 @@ def idle_tax():
     return {"idle-tax-gain": taxed / plain, "active-fits": taxed / whole}
 
 
+def cpu_seconds(folder):
+    """What all threads of a process, or one of them, have taken of the host's CPUs."""
+    threads = list((folder / "task").iterdir()) if (folder / "task").exists() else [folder]
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
+def processes(host):
+    return [pathlib.Path(f"/proc/{machine['process']}") for machine in host.get("machines")]
+
+
 def alike():
-    """Ten machines of one image and one trust group; what they share, and what looking for it costs one that works."""
+    """Ten machines of one image and one trust group; what they share, and what looking for it costs one that works: in its
+    work for each second of CPU time that it, the others and the daemon take, so with what the looking takes itself."""
     names = [f"like{i}" for i in range(10)]
     with Host("3GiB", scan_share=10, cell_overhead="16MiB") as host:
         for name in names:
             host.machine(name, 128, trust_group="like")
-        shells = [host.shell_of(name) for name in names]
+            host.shell_of(name, 600).close()
         time.sleep(45)
         memory = [host.memory(name) for name in names]
         saved = sum(one["shared"] + one["zero"] for one in memory) / sum(one["configured"] for one in memory)
         of_used = sum(one["shared"] for one in memory) / sum(one["shared"] + one["held"] for one in memory)
-        shells[0].send("probe pages 1 24 &\n")
-        shells[0].expect(r"^filled", 60)
+        shell = host.shell_of(names[0])
+        shell.send("probe pages 1 24 &\n")
+        shell.expect(r"^filled", 60)
+        involved = [pathlib.Path(f"/proc/{host.process.pid}"), *processes(host)]
         found = {0: [], 2: []}
-        for _ in range(4):
+        for _ in range(6):
             for share in found:
                 host.set(scan_share=share)
-                found[share].append(rate(shells[0], 6))
-        finish(shells[0])
+                before = sum(map(cpu_seconds, involved))
+                found[share].append(visits(shell, 6) / (sum(map(cpu_seconds, involved)) - before))
+        finish(shell)
     return {"alike-saved": saved, "alike-shared-of-used": of_used,
             "scan-cost": 1 - statistics.median(found[2]) / statistics.median(found[0])}
-
-
-def cpu_seconds(folder):
-    fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def fifty():
     """Fifty machines that idle: what deciding (the daemon) and sampling (each cell's own threads) take of one CPU."""
     names = [f"vm{i}" for i in range(50)]
     with Host("16GiB", cell_overhead="16MiB", scan_share=0) as host:
-        for name in names:
+        for name in names:  # one after the other: fifty boots at once take longer than anybody waits
             host.machine(name, 128)
-        for name in names:
-            host.shell_of(name).close()
+            host.shell_of(name, 600).close()
         time.sleep(10)
-        cells = [pathlib.Path(f"/proc/{machine['process']}") for machine in host.get("machines")]
+        cells = processes(host)
 
         def taken():
             own = sum(cpu_seconds(task) for cell in cells for task in (cell / "task").iterdir()

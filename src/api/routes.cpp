@@ -31,6 +31,9 @@ int status_of(const Error& failure) {
 void answer_result(const Shared& exchange, const Result<void>& result) {
   exchange->answer(result.ok() ? Response{} : fault(status_of(result.failure()), result.failure().message));
 }
+Host::Answer answer_to(const Shared& exchange) {
+  return [exchange](const Result<void>& result) { answer_result(exchange, result); };
+}
 
 Result<json> body_of(const Exchange& exchange) {
   json body = json::parse(exchange.request().body, nullptr, false);
@@ -114,9 +117,9 @@ void Routes::get_host(const Shared& exchange) { exchange->answer(answer_of(view_
 void Routes::patch_host(const Shared& exchange) {
   const auto words = words_in(*exchange);
   if (!words.ok()) return exchange->answer(fault(400, words.failure().message));
-  const auto changed = host_.change_settings(*words);
-  if (!changed.ok()) return exchange->answer(fault(400, changed.failure().message));
-  exchange->answer({});
+  host_.change_settings(*words, [exchange](const Result<void>& changed) {
+    exchange->answer(changed.ok() ? Response{} : fault(400, changed.failure().message));
+  });
 }
 
 void Routes::list(const Shared& exchange) {
@@ -142,9 +145,10 @@ void Routes::put_machine(const Shared& exchange) {
     return exchange->answer(verdict.ok() ? answer_of(view_of(*verdict))
                                          : fault(409, verdict.failure().message));
   }
-  const auto launched = host_.launch(order.take());
-  if (!launched.ok()) return exchange->answer(fault(409, launched.failure().message));
-  answer_when_settled(exchange, name, IfNot::kRemove);
+  host_.launch(order.take(), [this, exchange, name](const Result<void>& launched) {
+    if (!launched.ok()) return exchange->answer(fault(409, launched.failure().message));
+    answer_when_settled(exchange, name, IfNot::kRemove);
+  });
 }
 
 // Once it runs, or has ended: a machine that ended before it ran is a fault, and one that was launched with
@@ -154,19 +158,20 @@ void Routes::answer_when_settled(const Shared& exchange, const std::string& name
     const auto cell = host_.machine(name);
     if (!cell.ok()) return exchange->answer(fault(404, cell.failure().message));
     if ((*cell)->has_process()) return exchange->answer(answer_of(view_of(host_, **cell)));
-    exchange->answer(fault(409, fmt::format("'{}' did not start: {}", name, host_.last_end(name))));
-    if (what == IfNot::kRemove) (void)host_.remove(name);
+    const Response failed = fault(409, fmt::format("'{}' did not start: {}", name, host_.last_end(name)));
+    if (what == IfNot::kKeep) return exchange->answer(failed);
+    host_.remove(name, [exchange, failed](const Result<void>&) { exchange->answer(failed); });
   });
 }
 
 void Routes::patch_machine(const Shared& exchange) {
   const auto words = words_in(*exchange);
   if (!words.ok()) return exchange->answer(fault(400, words.failure().message));
-  answer_result(exchange, host_.change(machine_in(*exchange), *words));
+  host_.change(machine_in(*exchange), *words, answer_to(exchange));
 }
 
 void Routes::delete_machine(const Shared& exchange) {
-  answer_result(exchange, host_.remove(machine_in(*exchange)));
+  host_.remove(machine_in(*exchange), answer_to(exchange));
 }
 
 void Routes::put_state(const Shared& exchange) {

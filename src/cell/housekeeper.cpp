@@ -35,6 +35,9 @@ constexpr Pages kRoom{1024};
 constexpr Nanos kLookAtCurve{5'000'000'000};
 constexpr Nanos kCurveAge{120'000'000'000};  // what is older than this counts half
 constexpr Nanos kRoomTime{1'000'000'000};
+// Looks until all of memory was aged once: so an order finds idle pages at once, and takes for idle what was
+// not touched for half a minute or so, not since it began.
+constexpr u64 kAgeLooks = 32;
 
 // Free page reports and sharing come by themselves: there is nothing to order.
 memory::Ways ways_of(u32 bits) {
@@ -143,6 +146,8 @@ void Housekeeper::run() {
     for (const auto& call : posted) call();
     sample(settings);
     trace(settings.curve_samples);
+    if (!order && !asked_ && !room && posted.empty())
+      reclaimer_.age({(memory_.size().raw >> kPageShift) / kAgeLooks});
   }
   if (asked_) (void)memory_.end_shrinking();
 }

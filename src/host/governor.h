@@ -101,6 +101,7 @@ class Governor {
   void update_state(Nanos now);
   void demand_what_is_needed(Nanos now);
   Pages needed() const;
+  bool is_urgent() const;
   void demand(Member& member, Pages pages, Nanos now);
   void send_order(Member& member, Pages pages, u32 ways, Nanos now);
   void on_done(Member& member, const cell::control::Done& done, Nanos now);

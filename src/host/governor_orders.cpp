@@ -107,6 +107,14 @@ void Governor::demand_what_is_needed(Nanos now) {
   }
 }
 
+// A machine that has less than its part stands still for want of memory.
+bool Governor::is_urgent() const {
+  return std::any_of(members_.begin(), members_.end(), [&](const auto& one) {
+    const Member& member = *one.second;
+    return member.waiting && member.want != Pages{} && held(member) < pages_of(member.decision.target);
+  });
+}
+
 // Who holds more than its limit, which was lowered, gives it back whatever the host's state; first by what
 // its guest can spare, as in `soft`.
 void Governor::enforce_limits(Nanos now) {
@@ -121,11 +129,12 @@ void Governor::enforce_limits(Nanos now) {
   }
 }
 
-// A step of the way: an eighth of the gap.
+// A step of the way: an eighth of the gap, or all of it for who waits below its part.
 void Governor::demand(Member& member, Pages pages, Nanos now) {
   const Units has = units_of(held(member));
-  const Pages step = pages_of(has - policy::memory::next_step(has, member.decision.target));
   const Pages gap = pages_of(has - member.decision.target);
+  const Pages step =
+      is_urgent() ? gap : pages_of(has - policy::memory::next_step(has, member.decision.target));
   const Pages asked = std::min({pages, std::max(step, kSmallestStep), gap});
   CHECK(units_of(asked) <= has - std::min(has, member.decision.min));
   member.order = Member::Order{

@@ -32,6 +32,12 @@ std::string end_in_words(const os::ProcessEnd& end) {
   return "its cell ended";
 }
 
+// What was changed holds, and a restart would lose it.
+Result<void> unless_kept(const Result<void>& saved) {
+  if (saved.ok()) return saved;
+  return error("it holds until the daemon ends, but cannot be written down: {}", saved.failure().message);
+}
+
 bool settled(CellState state) { return state != CellState::kStarting && state != CellState::kStopping; }
 
 }  // namespace
@@ -42,7 +48,8 @@ Host::Host(os::EventLoop& loop, Settings settings, Records records, CellStarter&
       records_(std::move(records)),
       starter_(starter),
       governor_(settings_, events_),
-      sharing_(settings_, events_, governor_) {
+      sharing_(settings_, events_, governor_),
+      clerk_(loop) {
   timer_ = loop_.after(std::chrono::nanoseconds(governor_.tick_after().raw), [this] { tick(); });
 }
 
@@ -135,25 +142,43 @@ Result<void> Host::refuse_unless_admitted(const MachineOrder& order) const {
   return {};
 }
 
-Result<void> Host::launch(MachineOrder order) {
-  const auto verdict = TRY(try_launch(order));
-  if (!verdict.admitted) return error("'{}' cannot start: {}", order.name, verdict.reason);
-  TRY(records_.save(order));
+void Host::launch(MachineOrder order, Answer answer) {
+  const auto verdict = try_launch(order);
+  if (!verdict.ok()) return answer(verdict.failure());
+  if (const auto fits = refuse_unless_admitted(order); !fits.ok()) return answer(fits);
   const std::string name = order.name;
   Entry& entry = entries_[name];
-  entry.cell = make_cell(std::move(order));
-  events_.say(LogLevel::kInfo, name, "defined", "the machine was defined");
-  const auto started = start_cell(entry);
-  if (!started.ok()) {
-    entries_.erase(name);
-    (void)records_.remove(name);
-    return started.failure();
-  }
-  return {};
+  entry.cell = make_cell(order);
+  entry.busy = true;
+  clerk_.write([this, order = std::move(order)] { return records_.save(order); },
+               [this, name, answer](const Result<void>& saved) { start_defined(name, saved, answer); });
+}
+
+// Others may have started since it was looked at.
+void Host::start_defined(const std::string& name, const Result<void>& saved, const Answer& answer) {
+  Entry& entry = entries_.at(name);
+  entry.busy = false;
+  Result<void> started = saved;
+  if (started.ok()) events_.say(LogLevel::kInfo, name, "defined", "the machine was defined");
+  if (started.ok()) started = refuse_unless_admitted(entry.cell->order());
+  if (started.ok()) started = start_cell(entry);
+  if (started.ok()) return answer(started);
+  entry.busy = true;
+  clerk_.write([this, name] { return records_.remove(name); },
+               [this, name, answer, started](const Result<void>&) {
+                 entries_.erase(name);
+                 answer(started);
+               });
+}
+
+Result<Host::Entry*> Host::find_stopped(const std::string& name) {
+  Entry* entry = TRY(find(name));
+  if (!entry->busy) return entry;
+  return error("'{}' is being defined or deleted just now; try again when that is done", name);
 }
 
 Result<void> Host::start(const std::string& name) {
-  Entry& entry = *TRY(find(name));
+  Entry& entry = *TRY(find_stopped(name));
   if (entry.cell->has_process()) return error("'{}' is {} already", name, name_of(entry.cell->state()));
   TRY(refuse_unless_admitted(entry.cell->order()));
   return start_cell(entry);
@@ -213,32 +238,49 @@ Result<void> Host::resume(const std::string& name) {
   return {};
 }
 
-Result<void> Host::remove(const std::string& name) {
-  Entry& entry = *TRY(find(name));
-  if (entry.cell->has_process()) {
-    return error("'{}' is {}; stop it first", name, name_of(entry.cell->state()));
-  }
-  TRY(records_.remove(name));
-  entries_.erase(name);
-  events_.say(LogLevel::kInfo, name, "deleted", "the machine was deleted");
-  return {};
+void Host::remove(const std::string& name, Answer answer) {
+  const auto found = find_stopped(name);
+  if (!found.ok()) return answer(found.failure());
+  Entry& entry = **found;
+  if (entry.cell->has_process())
+    return answer(error("'{}' is {}; stop it first", name, name_of(entry.cell->state())));
+  entry.busy = true;
+  clerk_.write([this, name] { return records_.remove(name); },
+               [this, name, answer](const Result<void>& removed) {
+                 entries_.at(name).busy = false;
+                 if (removed.ok()) {
+                   entries_.erase(name);
+                   events_.say(LogLevel::kInfo, name, "deleted", "the machine was deleted");
+                 }
+                 answer(removed);
+               });
 }
 
-Result<void> Host::change(const std::string& name, const std::vector<Word>& words) {
-  Entry& entry = *TRY(find(name));
-  Cell& cell = *entry.cell;
+void Host::change(const std::string& name, const std::vector<Word>& words, Answer answer) {
+  if (const auto changed = change_now(name, words); !changed.ok()) return answer(changed);
+  clerk_.write([this, order = entries_.at(name).cell->order()] { return records_.save(order); },
+               [answer](const Result<void>& saved) { answer(unless_kept(saved)); });
+}
+
+Result<void> Host::change_now(const std::string& name, const std::vector<Word>& words) {
+  Cell& cell = *(*TRY(find_stopped(name))).cell;
   MachineOrder changed = TRY(cell.order().with(words));
   if (cell.has_process()) {
     const auto verdict = TRY(governor_.admit_change(cell, changed));
     if (!verdict.admitted) return error("'{}' cannot have these terms: {}", name, verdict.reason);
   }
-  TRY(records_.save(changed));
   cell.set_order(std::move(changed));
   events_.say(LogLevel::kInfo, name, "changed", "its terms for memory were changed");
   return cell.has_process() ? governor_.change_terms(cell, os::monotonic_now()) : Result<void>();
 }
 
-Result<void> Host::change_settings(const std::vector<Word>& words) {
+void Host::change_settings(const std::vector<Word>& words, Answer answer) {
+  if (const auto changed = change_settings_now(words); !changed.ok()) return answer(changed);
+  clerk_.write([this, words = changed_settings_] { return records_.save_settings(words); },
+               [answer](const Result<void>& saved) { answer(unless_kept(saved)); });
+}
+
+Result<void> Host::change_settings_now(const std::vector<Word>& words) {
   Settings wanted = settings_;
   std::vector<Word> changed = changed_settings_;
   for (const Word& word : words) {
@@ -252,7 +294,6 @@ Result<void> Host::change_settings(const std::vector<Word>& words) {
   }
   TRY(complete(wanted, os::machine_memory()));
   if (wanted.pool != settings_.pool) TRY(governor_.check_pool(wanted.pool));
-  TRY(records_.save_settings(changed));
   changed_settings_ = std::move(changed);
   settings_ = std::move(wanted);
   governor_.change_settings(os::monotonic_now());

@@ -10,6 +10,7 @@
 #include "base/os/event_loop.h"
 #include "base/result.h"
 #include "host/cell.h"
+#include "host/clerk.h"
 #include "host/events.h"
 #include "host/governor.h"
 #include "host/records.h"
@@ -33,21 +34,25 @@ class Host final : private Cell::Owner {
   Result<void> recover();
 
   // -- What people want. Refused: names that are not there, states that do not fit.
+  //    What must be written down is answered once it is on the disk, or was refused: nothing waits for that
+  //    but who asked.
+  using Answer = std::function<void(const Result<void>&)>;
 
   // Would it start? Nothing is done.
   Result<policy::memory::Verdict> try_launch(const MachineOrder& order) const;
   // Defines a machine and starts it; where that is refused, nothing is left.
-  Result<void> launch(MachineOrder order);
+  void launch(MachineOrder order, Answer answer);
   Result<void> start(const std::string& name);
   // Takes the power away. kNow does not wait for the cell, which may hang.
   enum class Stop : u8 { kOrderly, kNow };
   Result<void> stop(const std::string& name, Stop how);
   Result<void> pause(const std::string& name);
   Result<void> resume(const std::string& name);
-  Result<void> remove(const std::string& name);
-  // Other terms for the memory, at once when it runs.
-  Result<void> change(const std::string& name, const std::vector<Word>& words);
-  Result<void> change_settings(const std::vector<Word>& words);
+  void remove(const std::string& name, Answer answer);
+  // Other terms for the memory, at once when it runs; and the host's settings. They hold also when they
+  // cannot be written down, which is said.
+  void change(const std::string& name, const std::vector<Word>& words, Answer answer);
+  void change_settings(const std::vector<Word>& words, Answer answer);
 
   // Calls once, when the machine neither starts nor stops any more; maybe at once.
   void when_settled(const std::string& name, std::function<void()> call);
@@ -63,6 +68,7 @@ class Host final : private Cell::Owner {
   const Settings& settings() const { return settings_; }
   const Records& records() const { return records_; }
   Events& events() { return events_; }
+  Clerk& clerk() { return clerk_; }
 
   void check_invariants() const {
     governor_.check_invariants();
@@ -72,6 +78,7 @@ class Host final : private Cell::Owner {
  private:
   struct Entry {
     std::unique_ptr<Cell> cell;
+    bool busy = false;  // being written down for the first time, or removed: neither can be undone meanwhile
     std::string last_end;
     std::string told_end;  // by the cell itself, before it went
     std::vector<std::function<void()>> waiting;
@@ -79,7 +86,11 @@ class Host final : private Cell::Owner {
 
   Result<Entry*> find(const std::string& name);
   Entry& entry_of(const Cell& cell);
+  Result<Entry*> find_stopped(const std::string& name);
   Result<void> refuse_unless_admitted(const MachineOrder& order) const;
+  void start_defined(const std::string& name, const Result<void>& saved, const Answer& answer);
+  Result<void> change_now(const std::string& name, const std::vector<Word>& words);
+  Result<void> change_settings_now(const std::vector<Word>& words);
   std::unique_ptr<Cell> make_cell(MachineOrder order);
   Result<void> start_cell(Entry& entry);
   Result<void> attach(Cell& cell, std::unique_ptr<CellProcess> process, HeldFile file, CellState state);
@@ -103,6 +114,7 @@ class Host final : private Cell::Owner {
   Sharing sharing_;
   std::map<std::string, Entry> entries_;
   os::EventLoop::TimerId timer_ = 0;
+  Clerk clerk_;
 };
 
 }  // namespace cloister::host

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "base/random.h"
 #include "host/testing_town.h"
 
@@ -35,9 +37,8 @@ void start_with(Town& town, const std::string& name, u64 pages, std::vector<Word
 TEST(Host, AMachineIsDefinedStartedStoppedAndDeleted) {
   Town town(kPool);
   ASSERT_EQ(refusal(town.launch("one")), "accepted");
-  EXPECT_EQ((*town.host->machine("one"))->state(), CellState::kStarting);
   ASSERT_TRUE(town.run_until([&] { return (*town.host->machine("one"))->state() == CellState::kRunning; }));
-  EXPECT_THAT(refusal(town.host->remove("one")), HasSubstr("stop it first"));
+  EXPECT_THAT(refusal(town.remove("one")), HasSubstr("stop it first"));
   EXPECT_THAT(refusal(town.host->start("one")), HasSubstr("running already"));
   ASSERT_EQ(refusal(town.host->stop("one", Host::Stop::kOrderly)), "accepted");
   ASSERT_TRUE(town.run_until([&] { return (*town.host->machine("one"))->state() == CellState::kStopped; }));
@@ -46,7 +47,7 @@ TEST(Host, AMachineIsDefinedStartedStoppedAndDeleted) {
   ASSERT_TRUE(town.run_until([&] { return (*town.host->machine("one"))->state() == CellState::kRunning; }));
   ASSERT_EQ(refusal(town.host->stop("one", Host::Stop::kNow)), "accepted");
   ASSERT_TRUE(town.run_until([&] { return (*town.host->machine("one"))->state() == CellState::kStopped; }));
-  ASSERT_EQ(refusal(town.host->remove("one")), "accepted");
+  ASSERT_EQ(refusal(town.remove("one")), "accepted");
   EXPECT_THAT(refusal(town.host->start("one")), HasSubstr("there is no machine 'one'"));
   EXPECT_EQ(town.free(), town.host->governor().ledger().pool());
 }
@@ -156,7 +157,7 @@ cell::control::Curve curve_of(u32 sixteenths) {
 // Both touch all of their memory, one of them to no avail: what it reads it does not read again soon.
 TEST(Host, ByWorthMemoryMovesToWhereItSavesMisses) {
   Town town(kPool);
-  ASSERT_EQ(refusal(town.host->change_settings({{"targets", "worth"}})), "accepted");
+  ASSERT_EQ(refusal(town.change_settings({{"targets", "worth"}})), "accepted");
   start_with(town, "streams", 131'072);
   start_with(town, "loops", 90'000);
   for (int i = 0; i < 8; ++i) {
@@ -239,9 +240,9 @@ TEST(Host, ACellThatTalksNonsenseIsCutOffAndMayComeBack) {
 TEST(Host, TermsChangeWhileItRuns) {
   Town town(kPool);
   start_with(town, "one", 1000);
-  EXPECT_EQ(refusal(town.host->change("one", {{"shares", "high"}, {"min", "64MiB"}})), "accepted");
-  EXPECT_THAT(refusal(town.host->change("one", {{"min", "2GiB"}})), HasSubstr("2"));
-  EXPECT_THAT(refusal(town.host->change("one", {{"cpus", "2"}})), HasSubstr("cannot be changed"));
+  EXPECT_EQ(refusal(town.change("one", {{"shares", "high"}, {"min", "64MiB"}})), "accepted");
+  EXPECT_THAT(refusal(town.change("one", {{"min", "2GiB"}})), HasSubstr("2"));
+  EXPECT_THAT(refusal(town.change("one", {{"cpus", "2"}})), HasSubstr("cannot be changed"));
   town.restart();
   const auto& words = (*town.host->machine("one"))->order().words;
   EXPECT_EQ(std::count_if(words.begin(), words.end(),
@@ -249,16 +250,48 @@ TEST(Host, TermsChangeWhileItRuns) {
             1);
 }
 
+TEST(Host, AFlushThatTakesLongHoldsUpNobodyButWhoAsked) {
+  Town town(kPool);
+  start_with(town, "one", 1000);
+  std::promise<void> disk;
+  town.host->clerk().write(
+      [ready = disk.get_future().share()] {
+        ready.wait();
+        return Result<void>();
+      },
+      [](const Result<void>&) {});
+  std::string launched, changed;
+  town.host->launch(*Town::order("two"), [&](const Result<void>& result) { launched = refusal(result); });
+  town.host->change("one", {{"shares", "high"}},
+                    [&](const Result<void>& result) { changed = refusal(result); });
+  town.cell("one").want(500);
+  EXPECT_TRUE(town.run_until([&] { return town.held("one") >= Pages{1500}; }));
+  EXPECT_EQ(launched + changed, "") << "nothing of it is on the disk";
+  EXPECT_THAT(refusal(town.launch("two")), HasSubstr("there is a machine 'two' already"));
+  EXPECT_THAT(refusal(town.host->start("two")), HasSubstr("being defined"));
+  disk.set_value();
+  EXPECT_TRUE(town.run_until([&] { return !launched.empty() && !changed.empty(); }));
+  EXPECT_EQ(launched + changed, "acceptedaccepted");
+  EXPECT_TRUE((*town.host->machine("two"))->has_process());
+}
+
+TEST(Host, WhatWasAskedForIsWrittenDownBeforeTheDaemonEnds) {
+  Town town(kPool);
+  town.host->launch(*Town::order("one"), [](const Result<void>&) {});
+  town.restart();
+  EXPECT_EQ(town.host->machines().size(), 1u);
+}
+
 TEST(Host, ThePoolIsNotMadeSmallerThanTheMinimums) {
   Town town(kPool);
   start_with(town, "one", 1000, {{"min", "400MiB"}});
-  EXPECT_THAT(refusal(town.host->change_settings({{"pool", "256MiB"}})), HasSubstr("bytes more"));
-  EXPECT_THAT(refusal(town.host->change_settings({{"pool", "900TiB"}})),
+  EXPECT_THAT(refusal(town.change_settings({{"pool", "256MiB"}})), HasSubstr("bytes more"));
+  EXPECT_THAT(refusal(town.change_settings({{"pool", "900TiB"}})),
               HasSubstr("larger than the machine's memory"));
-  EXPECT_THAT(refusal(town.host->change_settings({{"idle-tax", "1"}})), HasSubstr("'1'"));
-  EXPECT_THAT(refusal(town.host->change_settings({{"targets", "luck"}})), HasSubstr("'luck'"));
-  EXPECT_THAT(refusal(town.host->change_settings({{"curve-samples", "-1"}})), HasSubstr("'-1'"));
-  EXPECT_EQ(refusal(town.host->change_settings({{"pool", "700MiB"}, {"idle-tax", "50%"}})), "accepted");
+  EXPECT_THAT(refusal(town.change_settings({{"idle-tax", "1"}})), HasSubstr("'1'"));
+  EXPECT_THAT(refusal(town.change_settings({{"targets", "luck"}})), HasSubstr("'luck'"));
+  EXPECT_THAT(refusal(town.change_settings({{"curve-samples", "-1"}})), HasSubstr("'-1'"));
+  EXPECT_EQ(refusal(town.change_settings({{"pool", "700MiB"}, {"idle-tax", "50%"}})), "accepted");
   EXPECT_EQ(bytes_of(town.host->governor().ledger().pool()), Bytes{700 * kMiB});
   town.restart();
   EXPECT_EQ(bytes_of(town.host->governor().ledger().pool()), Bytes{700 * kMiB});
@@ -277,7 +310,7 @@ TEST(Host, WhoseLimitIsLoweredGivesBackWhatIsAboveIt) {
   Town town(kPool);
   start_with(town, "one", 40'000, {{"memory", "256MiB"}});
   ASSERT_GE(town.held("one"), Pages{40'000});
-  ASSERT_EQ(refusal(town.host->change("one", {{"limit", "64MiB"}})), "accepted");
+  ASSERT_EQ(refusal(town.change("one", {{"limit", "64MiB"}})), "accepted");
   EXPECT_TRUE(town.run_until([&] { return town.held("one") <= Pages{16'384}; }));
   EXPECT_EQ(town.host->governor().state(), policy::memory::HostState::kHigh) << "though there is plenty";
   town.cell("one").want(1000);
@@ -291,7 +324,7 @@ TEST(Host, GuestsAreToldHowTheirMachineStands) {
   ASSERT_TRUE(town.run_until([&] { return town.cell("one").standing().target_pages != 0; }));
   EXPECT_EQ(town.cell("one").standing().target_pages, 65'536u);
   EXPECT_EQ(town.cell("one").standing().entitlement_pages, 65'536u);
-  ASSERT_EQ(refusal(town.host->change("one", {{"limit", "64MiB"}})), "accepted");
+  ASSERT_EQ(refusal(town.change("one", {{"limit", "64MiB"}})), "accepted");
   EXPECT_TRUE(town.run_until([&] { return town.cell("one").standing().target_pages == 16'384; }, 500));
 }
 

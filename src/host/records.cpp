@@ -10,8 +10,9 @@
 //
 // What is true only as long as cells run (which process, how many frames) lies in the runtime folder. It
 // changes a thousand times a second while a guest grows, and is worth nothing after the host's restart, when
-// the cells are gone too. It must outlive the daemon's death alone, for which the page cache is enough:
-// the eight bytes of an allowance are written in place, and never flushed.
+// the cells are gone too. It must outlive the daemon's death alone, for which the page cache is enough: which
+// process it is is written beside and renamed, the eight bytes of an allowance in place, and neither is ever
+// flushed. So the event loop waits for no disk; what is flushed is the clerk's (clerk.h).
 #include "host/records.h"
 
 #include <cstring>
@@ -142,7 +143,8 @@ Result<std::vector<Word>> Records::load_settings() const {
 
 Result<void> Records::note_running(const std::string& name, os::ProcessId id) const {
   const nlohmann::json object = {{"process", id.number}, {"started", id.started}, {"boot", boot_id()}};
-  return os::replace_whole(cell_folder(name) + "/process.json", object.dump() + "\n");
+  return os::replace_whole(cell_folder(name) + "/process.json", object.dump() + "\n",
+                           os::Outlives::kPrograms);
 }
 
 std::optional<os::ProcessId> Records::running(const std::string& name) const try {

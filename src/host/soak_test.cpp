@@ -30,9 +30,9 @@ class Soak {
     } else if (what < 10) {
       kill(name);
     } else if (what < 11 && there) {
-      (void)town_.host->remove(name);
+      (void)town_.remove(name);
     } else if (what < 12) {
-      (void)town_.host->change_settings({{"pool", fmt::format("{}MiB", 600 + random_.below(1000))}});
+      (void)town_.change_settings({{"pool", fmt::format("{}MiB", 600 + random_.below(1000))}});
     } else if (what < 13) {
       town_.restart();
     } else {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,7 +59,16 @@ class Town {
   Result<void> launch(const std::string& name, std::vector<Word> words = {}) {
     auto made = order(name, std::move(words));
     if (!made.ok()) return made.failure();
-    return host->launch(made.take());
+    return answer_of([&](Host::Answer answer) { host->launch(made.take(), std::move(answer)); });
+  }
+  Result<void> remove(const std::string& name) {
+    return answer_of([&](Host::Answer answer) { host->remove(name, std::move(answer)); });
+  }
+  Result<void> change(const std::string& name, const std::vector<Word>& words) {
+    return answer_of([&](Host::Answer answer) { host->change(name, words, std::move(answer)); });
+  }
+  Result<void> change_settings(const std::vector<Word>& words) {
+    return answer_of([&](Host::Answer answer) { host->change_settings(words, std::move(answer)); });
   }
   FakeCell& cell(const std::string& name) { return *cells->cells.at(name); }
   Pages held(const std::string& name) const {
@@ -74,6 +84,15 @@ class Town {
   std::unique_ptr<Host> host;
 
  private:
+  // What the host says in the end.
+  template <typename Ask>
+  Result<void> answer_of(Ask ask) {
+    std::optional<Result<void>> answer;
+    ask([&](const Result<void>& given) { answer = given; });
+    CHECK(run_until([&] { return answer.has_value(); }, 60'000));
+    return *answer;
+  }
+
   std::string folder_;
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <toml++/toml.h>
 
-#include <charconv>
 #include <span>
 
 #include "base/os/file.h"
@@ -37,15 +36,6 @@ Error at(const toml::source_region& source, std::string_view origin, std::string
 
 // -- Values
 // --------------------------------------------------------------------------------------------------
-
-Result<u64> parse_number(std::string_view text, u64 least, u64 most) {
-  u64 number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, status] = std::from_chars(text.data(), end, number);
-  if (status != std::errc() || stop != end || number < least || number > most)
-    return error("'{}' is not a whole number from {} to {}", text, least, most);
-  return number;
-}
 
 Result<Units> parse_units(std::string_view text) {
   const Bytes size = TRY(parse_size(text));
@@ -87,7 +77,7 @@ Result<pm::TaxKind> parse_tax_kind(std::string_view text) {
 }
 
 Result<pm::Fraction> parse_percent(std::string_view text) {
-  return pm::Fraction::percent(static_cast<u32>(TRY(parse_number(text, 0, 99))));
+  return pm::Fraction::percent(static_cast<u32>(TRY(parse_number("the value", text, 0, 99))));
 }
 
 // A member that has its own parser.
@@ -99,7 +89,7 @@ Result<void> set(T& to, std::string_view text) {
 template <auto member, u64 least, u64 most, typename T>
 Result<void> set_number(T& to, std::string_view text) {
   using Value = std::remove_reference_t<decltype(to.*member)>;
-  to.*member = static_cast<Value>(TRY(parse_number(text, least, most)));
+  to.*member = static_cast<Value>(TRY(parse_number("the value", text, least, most)));
   return {};
 }
 template <auto member, typename T>
@@ -151,7 +141,7 @@ const Key<Scenario> kScenarioKeys[] = {
      }},
     {"samples", "N", "pages watched in each period; default 100",
      [](Scenario& to, std::string_view text) -> Result<void> {
-       to.activity.samples = static_cast<u32>(TRY(parse_number(text, 1, 100'000)));
+       to.activity.samples = static_cast<u32>(TRY(parse_number("the value", text, 1, 100'000)));
        return {};
      }},
     {"sample-period", "TIME", "of a guest's run time; default 30s",
