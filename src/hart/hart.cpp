@@ -272,9 +272,8 @@ void Hart::sleep(Nanos at_most) {
 void Hart::ask_for_safe_point() { core_->mailbox.call(attention::kSafePoint); }
 
 void Hart::forget(const memory::PageSet& pages) {
-  core_->tlb.forget(pages);
   core_->walker.forget();
-  fence_instructions(*core_);
+  if (core_->tlb.forget(pages)) fence_instructions(*core_);
 }
 
 }  // namespace cloister::hart

@@ -174,6 +174,7 @@ void remember(State& s, u64 va, Use use, const Mapped& page, const memory::Frame
   const u64 tag = tlb_tag(s, va);
   if (use == Use::kFetch) {
     entry.exec_tag = tag;
+    s.core->tlb.note_code(page.page);
     return;
   }
   // W without R is no valid entry, so what may be written may be read.

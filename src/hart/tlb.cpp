@@ -218,7 +218,18 @@ void Tlb::flush_large_page(u64 va, u8 page_shift) {
   };
   for (TlbBank& each : banks_) each.drop_if(first, pages, of_the_page);
   victims_.drop_if(first, pages, of_the_page);
-  flush_jumps();
+  for (JumpSet& set : jump_sets_) {
+    if (leads_to(set, va & ~(kPageSize * pages - 1), pages)) renew(set);
+  }
+}
+
+// Whether one of so many pages from `va` on may have jump entries.
+bool Tlb::leads_to(const JumpSet& set, u64 va, u64 pages) {
+  if (pages > kJumpPages / 2) return true;
+  for (u64 i = 0; i < pages; ++i) {
+    if (set.pages.test(jump_page(va + i * kPageSize))) return true;
+  }
+  return false;
 }
 
 // -- Fences -----------------------------------------------------------------------------------------------
@@ -265,9 +276,11 @@ void Tlb::clear_jumps() {
   flush_jumps();
 }
 
-void Tlb::forget(const memory::PageSet& pages) {
+bool Tlb::forget(const memory::PageSet& pages) {
   drop_if([&pages](const TlbEntry&, const Origin& origin) { return pages.contains(origin.page); });
-  flush_jumps();
+  const bool code = code_.take(pages);
+  if (code) flush_jumps();
+  return code;
 }
 
 }  // namespace cloister::hart

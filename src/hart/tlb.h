@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "hart/code_pages.h"
 #include "hart/state.h"
 #include "hart/tlb_bank.h"
 #include "memory/page_set.h"
@@ -43,6 +44,8 @@ class Tlb {
   void note_walk();
   const Origin& origin(u64 va) { return bank().origin(va); }  // of State's entry for `va`
 
+  // A translation to `page` for fetching is being made.
+  void note_code(Gpn page) { code_.add(page); }
   // A jump entry for code in the page of `va` is being made.
   void note_jump(u64 va) { jump_set_->pages.set(jump_page(va)); }
 
@@ -55,7 +58,8 @@ class Tlb {
   void flush_jumps();
   // The blocks are no more.
   void clear_jumps();
-  void forget(const memory::PageSet& pages);
+  // Drops the translations to `pages`. Whether code may lie there; then no jump leads anywhere any more.
+  bool forget(const memory::PageSet& pages);
 
  private:
   // More than a program has pages of code, in each half of the address space, so that a fence for data seldom
@@ -95,6 +99,7 @@ class Tlb {
   bool is_supervisor() const { return sight_ != Sight::kUser && sight_ != Sight::kUserMxr; }
   JumpSet& jump_set();
   void renew(JumpSet& set);
+  static bool leads_to(const JumpSet& set, u64 va, u64 pages);
   void renew_all();
   Slot& slot(Space space);
   u16 number_of(Space space);
@@ -112,6 +117,7 @@ class Tlb {
   TlbVictims victims_;
   u64 bank_ = 0;
   u64 walks_[kBanks] = {};  // since the bank had its size
+  CodePages code_;
   std::vector<JumpEntry> jumps_;
   std::vector<Slot> slots_;
   std::array<Slot, 16> shared_slots_;  // by mode

@@ -159,6 +159,37 @@ TEST_F(TlbTest, ForgottenPagesAreGoneFromAllPlaces) {
   EXPECT_TRUE(knows(kUserPage + 256 * kPageSize));
 }
 
+TEST_F(TlbTest, JumpsEndWhenAPageOfCodeIsForgottenAndNotForOthers) {
+  const memory::PageSet code({Gpn{8}}), data({Gpn{7}, Gpn{9}, Gpn{1000}});
+  tlb.select(kFirst, Sight::kUser);
+  tlb.note_code(Gpn{8});
+  const u64 jumps = state->jump_tag;
+  EXPECT_FALSE(tlb.forget(data));
+  EXPECT_EQ(state->jump_tag, jumps);
+  EXPECT_TRUE(tlb.forget(code));
+  EXPECT_NE(state->jump_tag, jumps);
+  EXPECT_FALSE(tlb.forget(code)) << "until it is fetched from again";
+  tlb.note_code(Gpn{8});
+  EXPECT_TRUE(tlb.forget(memory::PageSet({Gpn{6}, Gpn{7}, Gpn{8}})));
+  EXPECT_TRUE(tlb.forget(memory::PageSet::all()));
+}
+
+TEST_F(TlbTest, AFenceForALargePageEndsTheJumpsThatLeadThereOnly) {
+  constexpr u8 kTwoMiB = 21;
+  constexpr u64 kLarge = u64{4} << kTwoMiB;
+  tlb.select(kFirst, Sight::kUser);
+  tlb.note_jump(kLarge - kPageSize);
+  tlb.note_jump(kLarge + (u64{1} << kTwoMiB));
+  fill(kLarge, false, kTwoMiB);
+  const u64 jumps = state->jump_tag;
+  tlb.flush_page(kLarge + 3 * kPageSize);
+  EXPECT_EQ(state->jump_tag, jumps);
+  fill(kLarge, false, kTwoMiB);
+  tlb.note_jump(kLarge + 511 * kPageSize);
+  tlb.flush_page(kLarge + 3 * kPageSize);
+  EXPECT_NE(state->jump_tag, jumps);
+}
+
 TEST_F(TlbTest, ABankGrowsForAProgramThatWalksMuch) {
   tlb.select(kFirst, Sight::kUser);
   const u64 mask = state->tlb_mask;

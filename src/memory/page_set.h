@@ -36,6 +36,11 @@ class PageSet {
                                        [](u64 wanted, const Run& run) { return wanted < run.first; });
     return page.raw < std::prev(next)->end;
   }
+  // Of a set that is not all: use(first, end) for each, in order.
+  template <typename Use>
+  void for_each_run(Use use) const {
+    for (const Run& run : runs_) use(run.first, run.end);
+  }
 
  private:
   struct Run {
