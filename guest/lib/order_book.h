@@ -21,6 +21,7 @@ class OrderBook {
 
   Stream stream_;
   cloister_balloon_state state_ = {};
+  std::uint64_t serial_ = 0;  // of the last order
   bool unsent_ = false;
   std::uint64_t sent_ = 0;        // when; milliseconds
   std::uint64_t connection_ = 0;  // on which the last order came

@@ -49,13 +49,14 @@ bool OrderBook::next(cloister_balloon_order* out) {
   const bool there = stream_.next(CLOISTER_RECORD_BALLOON_ORDER, out, sizeof *out);
   if (there) {
     connection_ = stream_.connections();
-    state_.serial = out->serial;
+    serial_ = out->serial;
   }
   send_when_due();
   return there;
 }
 
 void OrderBook::report(std::uint64_t held, std::uint32_t reason) {
+  state_.serial = serial_;
   state_.held = held;
   state_.reason = reason;
   unsent_ = true;

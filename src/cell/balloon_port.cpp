@@ -26,6 +26,15 @@ bool yields(const cloister_balloon_state& state) { return state.reason == CLOIST
 
 BalloonPort::Application::Application(os::UnixStream socket) : stream(std::move(socket), kLongestRecord) {}
 
+bool BalloonPort::Application::is_settled() const {
+  return ordered.serial != 0 && state.serial == ordered.serial &&
+         (state.reason == CLOISTER_BALLOON_MET || state.reason == CLOISTER_BALLOON_LIMIT);
+}
+
+bool BalloonPort::Application::is_spent() const {
+  return is_settled() && (state.reason == CLOISTER_BALLOON_LIMIT || ordered.target >= most);
+}
+
 BalloonPort::~BalloonPort() {
   for (const auto& [id, application] : applications_) {
     loop_.forget(id);
@@ -72,10 +81,13 @@ void BalloonPort::share_out() {
 
 BalloonPort::Figures BalloonPort::figures() const {
   Figures sum;
+  sum.settled = sum.spent = true;
   for (const auto& [id, application] : applications_) {
     if (!application.known) continue;
     const cloister_balloon_state& state = application.state;
     ++sum.applications;
+    sum.settled &= application.is_settled();
+    sum.spent &= application.is_spent();
     sum.held += std::min(state.held, application.most);
     sum.most += application.most;
     sum.signs.pressure = std::max(sum.signs.pressure, state.pressure);

@@ -44,6 +44,8 @@ class BalloonPort {
     policy::memory::BalloonSigns signs;
     u64 swap_total = 0;
     bool refused = false;  // one could not get its pages taken
+    bool settled = false;  // each has answered its newest order, and does no more for it
+    bool spent = false;    // and could not hold more, whatever it were ordered
   };
   Figures figures() const;
 
@@ -59,6 +61,9 @@ class BalloonPort {
     os::EventLoop::TimerId deadline = 0;
     Nanos second;  // when what it said was begun to be counted
     u32 said = 0;
+
+    bool is_settled() const;
+    bool is_spent() const;
   };
 
   void on_ready(int id);

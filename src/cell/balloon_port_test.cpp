@@ -47,8 +47,16 @@ class BalloonPortTest : public ::testing::Test {
     }
     return target;
   }
-  void tell(RecordStream* stream, u64 held_pages, u32 reason, u32 pressure = 0) {
+  // The newest order's serial; 0 when none came.
+  static u64 serial_of_order(RecordStream* stream) {
+    u64 serial = 0;
+    (void)stream->read();
+    while (const auto record = stream->next()) serial = record->as<cloister_balloon_order>().value().serial;
+    return serial;
+  }
+  void tell(RecordStream* stream, u64 held_pages, u32 reason, u32 pressure = 0, u64 serial = 0) {
     cloister_balloon_state state{};
+    state.serial = serial;
     state.held = held_pages * kPageBytes;
     state.reason = reason;
     state.pressure = pressure;
@@ -106,6 +114,26 @@ TEST_F(BalloonPortTest, TheEndOfOneIsTheOthersMatter) {
   turn();
   EXPECT_EQ(port_.figures().applications, 1u);
   EXPECT_EQ(ordered(first), 400u);
+}
+
+TEST_F(BalloonPortTest, AnswersToTheNewestOrderSayWhetherMoreMayCome) {
+  RecordStream* first = join(1000);
+  RecordStream* second = join(1000);
+  port_.order({400 * kPageBytes, 0, 0});
+  turn();
+  const u64 one = serial_of_order(first), two = serial_of_order(second);
+  tell(first, 150, CLOISTER_BALLOON_LIMIT, 0, one);
+  tell(second, 100, CLOISTER_BALLOON_WORKING, 0, two);
+  EXPECT_FALSE(port_.figures().settled);
+  tell(second, 200, CLOISTER_BALLOON_MET, 0, two);
+  EXPECT_TRUE(port_.figures().settled);
+  EXPECT_FALSE(port_.figures().spent) << "the second would give more";
+  port_.order({3000 * kPageBytes, 0, 0});
+  turn();
+  EXPECT_FALSE(port_.figures().settled) << "what was said is of the order before";
+  tell(first, 150, CLOISTER_BALLOON_LIMIT, 0, serial_of_order(first));
+  tell(second, 1000, CLOISTER_BALLOON_MET, 0, serial_of_order(second));
+  EXPECT_TRUE(port_.figures().spent) << "it gives all that it can";
 }
 
 TEST_F(BalloonPortTest, NonsenseEndsTheConversation) {

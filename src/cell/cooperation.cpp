@@ -98,10 +98,11 @@ void Cooperation::set_standing_still(bool still) {
 void Cooperation::ask(Pages more, Nanos deadline) {
   const Nanos now = os::monotonic_now();
   const u64 left = deadline > now ? (deadline - now).raw / machine::kNanosPerTick : 0;
-  loop_.post([this, more, left] { ask_now(more, machine_.ticks() + left); });
+  loop_.post([this, more, left, number = ++asked_] { ask_now(more, machine_.ticks() + left, number); });
 }
 
-void Cooperation::ask_now(Pages more, u64 deadline) {
+void Cooperation::ask_now(Pages more, u64 deadline, u64 number) {
+  heard_ = number;
   wanted_ = std::max(wanted_, told() + more);
   deadline_ = deadline;
   condition_.set_deadline(deadline);
@@ -139,6 +140,14 @@ void Cooperation::set_balloon() {
   ordered_ = pages_of(balloon_.decide(units_of(wanted_), units_of(told()), signs(), os::monotonic_now()));
   balloon_port_.order({bytes_of(ordered_).raw, 0, deadline_});
   if (device != nullptr) device->set_target(applications ? Pages{} : ordered_);
+  spent_ = is_spent() ? heard_ : 0;
+}
+
+// What an application has done for an order it has done when it says so.
+bool Cooperation::is_spent() const {
+  const auto figures = balloon_port_.figures();
+  if (figures.applications == 0 || !figures.settled) return false;
+  return figures.spent || ordered_ < wanted_ || wanted_ == bound();
 }
 
 void Cooperation::fill_in(control::Report& report) const {

@@ -34,6 +34,8 @@ class Cooperation {
   bool able() const { return able_; }
   // The guest is to give up so many pages more, by then (os::monotonic_now()).
   void ask(Pages more, Nanos deadline);
+  // Nothing more will come of what was asked for last: the guest's applications have said so.
+  bool spent() const { return spent_ == asked_; }
 
   // For the report to the daemon.
   void fill_in(control::Report& report) const;
@@ -42,7 +44,8 @@ class Cooperation {
   void serve(u32 port, std::function<void(os::UnixStream)> accept);
   void beat();
   void look();
-  void ask_now(Pages more, u64 deadline);
+  void ask_now(Pages more, u64 deadline, u64 number);
+  bool is_spent() const;
   void set_balloon();
   Pages told() const;
   Pages bound() const;
@@ -62,6 +65,9 @@ class Cooperation {
   Pages ordered_;  // what it was told to be
   u64 deadline_ = 0;
   std::atomic<bool> able_{false};
+  std::atomic<u64> asked_{0};  // how often
+  u64 heard_ = 0;              // of these: the last that was passed on
+  std::atomic<u64> spent_{0};  // the number of the one of which nothing more will come
   os::EventLoop::TimerId timer_ = 0;
 };
 

@@ -21,7 +21,8 @@ std::chrono::nanoseconds look_every(const control::Settings& settings) {
 }
 
 constexpr auto kLookAtGuest = std::chrono::milliseconds(10);
-// A guest that gives nothing for a quarter of the time it has, within these bounds, is not waited for.
+// A guest that says that it has no more, or gives nothing for a quarter of the time it has, within these
+// bounds, is not waited for.
 constexpr Nanos kLeastPatience{1'000'000'000}, kMostPatience{3'000'000'000};
 // When nothing came for so long, it is asked for what is still missing: what it gave had no frames, or it
 // took others meanwhile. So little is not worth asking for: applications leave it alone.
@@ -207,7 +208,8 @@ Pages Housekeeper::count_given() {
 void Housekeeper::look_at_guest() {
   const Pages owed = count_given();
   const Nanos now = os::monotonic_now();
-  if (owed == Pages{} || now >= asked_->until || now - asked_->moved > asked_->patience) return take_rest();
+  if (owed == Pages{} || now >= asked_->until || now - asked_->moved > asked_->patience || guest_.spent())
+    return take_rest();
   if (lease_.waiting()) return help_guest();
   if (now >= asked_->again) ask_again(now);
 }

@@ -25,6 +25,7 @@ class Housekeeper {
   struct Guest {
     std::function<bool()> able;                      // somebody there may give up memory
     std::function<void(Pages, Nanos deadline)> ask;  // for so much more
+    std::function<bool()> spent;                     // nothing more will come of what was asked for last
   };
 
   // `done` tells the end of an order, on the housekeeper's thread; `run_time` is the guest's so far. All

@@ -41,7 +41,7 @@ class HousekeeperTest : public ::testing::Test {
       if (asked_before) guest.join();
       guest = asked_before ? std::thread([again, more] { again(more); }) : std::thread(first);
     };
-    housekeeper.set_guest({[] { return true; }, ask});
+    housekeeper.set_guest({[] { return true; }, ask, [this] { return spent.load(); }});
   }
   void order(u64 seconds) {
     ASSERT_TRUE(housekeeper.start().ok());
@@ -65,7 +65,7 @@ class HousekeeperTest : public ::testing::Test {
   Lease lease{[] {}};  // the memory gives its frames back at its end
   std::unique_ptr<memory::GuestMemory> memory =
       memory::GuestMemory::create(kBase, {kPages * kPageSize}).take();
-  std::atomic<bool> done{false};
+  std::atomic<bool> done{false}, spent{false};
   control::Done answer;
   std::thread guest;
   Housekeeper housekeeper{*memory, lease,
@@ -119,6 +119,17 @@ TEST_F(HousekeeperTest, WhatASilentGuestDoesNotGiveIsTakenByOtherWays) {
   order(4);
   EXPECT_LE(lease.figures().held, Pages{kFilled - kOwed});
   EXPECT_EQ(by(Way::kBalloon), 0u);
+}
+
+// It is neither asked again nor waited for, though the order has an hour.
+TEST_F(HousekeeperTest, WhereAGuestSaysThatItHasNoMoreTheRestIsTakenAtOnce) {
+  std::atomic<u64> again{0};
+  spent = true;
+  answer_with([] {}, [&](Pages) { ++again; });
+  order(3600);
+  EXPECT_EQ(again, 0u);
+  EXPECT_GT(by(Way::kCompression), 1000u);
+  EXPECT_LE(lease.figures().held, Pages{kFilled - kOwed});
 }
 
 }  // namespace

@@ -101,7 +101,8 @@ Result<void> ManagedCell::begin(const RunRequest& request) {
   cooperation_.emplace(*loop_, machine_, request.machine);
   if (swap_ != nullptr) cooperation_->set_swap(*swap_);
   housekeeper_.set_guest({[this] { return cooperation_->able(); },
-                          [this](Pages more, Nanos deadline) { cooperation_->ask(more, deadline); }});
+                          [this](Pages more, Nanos deadline) { cooperation_->ask(more, deadline); },
+                          [this] { return cooperation_->spent(); }});
   TRY(housekeeper_.start());
   ControlLink::Listener& self = *this;
   link_ = TRY(ControlLink::connect(*loop_, request.control, self));
