@@ -6,10 +6,15 @@ A machine of 2 GiB under a daemon touches most of its memory and frees it; then 
 what it gave back by then, from the order to the moment that the daemon's books have it. The peer does the same by its
 virtio balloon, ordered over its monitor, on the same image in the same run. Times are wall times: on a busy machine, compare
 the ratio. The peer's guest runs with one hart more of nothing else to do, as ours does.
+
+as-configured-N: what a job costs in a machine of 512 MiB whose balloon leaves it N MiB, to what it costs in one of N MiB. The
+job sorts text of 45 % of N in memory. Both machines run side by side and work in turns; what is compared is CPU time of the
+whole cell.
 """
 import argparse
 import contextlib
 import json
+import os
 import pathlib
 import socket
 import statistics
@@ -26,8 +31,10 @@ MIB = 1 << 20
 MACHINE = 2048
 TAKEN = 1024
 TOUCHED = 1700
+WHOLE = 512
+SIZES = (192, 256, 320, 448)
 ROWS = ("take", "take-interp", "give-back", "condition-page", "condition-call", "level-to-waiter", "bursts-with-oom",
-        "bursts-with-oom-and-swap")
+        "bursts-with-oom-and-swap", *(f"as-configured-{size}" for size in SIZES))
 
 
 class Failed(Exception):
@@ -61,6 +68,11 @@ class Machine:
 
     def figures(self):
         return self.host.memory("m")
+
+    def cpu(self):
+        """Seconds of CPU time that the cell has used."""
+        words = pathlib.Path(f"/proc/{self.host.machines()['m']['process']}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def limit(self, mib):
         self.host.call("PATCH", "machines/m", {"limit": f"{mib}MiB"})
@@ -116,6 +128,33 @@ def bursts(machine, times):
     return int(machine.run("dmesg | grep -c 'Out of memory' || true").split()[-1])
 
 
+def sort_job(machine, size):
+    """CPU seconds of a sort of lines of 256 bytes."""
+    lines = size * MIB * 45 // 100 // 256
+    text = f"BEGIN {{ for (i = 0; i < {lines}; i++) {{ s = (s * 69069 + 12345) % 4294967296; printf \"%010.0f%245s\\n\", s, i }} }}"
+    before = machine.cpu()
+    machine.run(f"awk '{text}' | sort | md5sum")
+    return machine.cpu() - before
+
+
+def as_configured(ramdisk, image, size, times):
+    """The median cost in a ballooned machine, to that in one as large as the balloon leaves it."""
+    with contextlib.ExitStack() as ends:
+        machines = []
+        for memory in (WHOLE, size):
+            machines.append(Machine(ramdisk, image, memory=memory))
+            ends.callback(machines[-1].end)
+        ballooned, configured = machines
+        ballooned.run(f"cloister-probe touch {WHOLE * 7 // 10}")
+        ballooned.limit(size)
+        wait(lambda: ballooned.figures()["held"] <= size * MIB, "it does not come down to its limit")
+        costs = [[sort_job(machine, size) for machine in machines] for _ in range(times + 1)][1:]
+        figures = ballooned.figures()
+        print(f"{size} MiB: {costs}, balloon {figures['balloon']['pages'] // MIB} MiB, packed {figures['compressed'] // MIB} MiB, "
+              f"swapped {figures['swapped'] // MIB} MiB", file=sys.stderr)
+        return statistics.median(one / other for one, other in costs)
+
+
 def monitor(path):
     """A function that gives the peer's monitor a command."""
     wait(lambda: pathlib.Path(path).exists(), "the peer has no monitor", 30)
@@ -155,10 +194,8 @@ def peer_take(image, ramdisk, folder):
         return TAKEN / 1024 / (time.monotonic() - start)
 
 
-def measure(arguments, image, ramdisk, folder):
-    """{row: value}; the peer's rate is "peer"."""
+def measure_taking(arguments, image, ramdisk, wanted):
     found = {}
-    wanted = arguments.rows.split(",") if arguments.rows else list(ROWS)
     with contextlib.ExitStack() as ends:
         machine = Machine(ramdisk, image)
         ends.callback(machine.end)
@@ -173,30 +210,51 @@ def measure(arguments, image, ramdisk, folder):
         found["condition-page"], found["condition-call"] = float(costs[costs.index("page") + 1]), float(costs[costs.index("call") + 1])
         if "level-to-waiter" in wanted:
             found["level-to-waiter"] = statistics.median(latencies(machine))
-    if "take-interp" in wanted:
-        with contextlib.ExitStack() as ends:
-            machine = Machine(ramdisk, image, "interp")
-            ends.callback(machine.end)
-            rates = []
-            for _ in range(arguments.repeat):
-                rates.append(take(machine)[0])
-                give_back(machine)
-            found["take-interp"] = max(rates)
-    if "bursts-with-oom" in wanted:
-        with contextlib.ExitStack() as ends:
-            machine = Machine(ramdisk, image, memory=512)
-            ends.callback(machine.end)
-            found["bursts-with-oom"] = bursts(machine, arguments.bursts)
-    if "bursts-with-oom-and-swap" in wanted:
-        with contextlib.ExitStack() as ends:
+    return found
+
+
+def take_interpreted(arguments, image, ramdisk):
+    with contextlib.ExitStack() as ends:
+        machine = Machine(ramdisk, image, "interp")
+        ends.callback(machine.end)
+        rates = []
+        for _ in range(arguments.repeat):
+            rates.append(take(machine)[0])
+            give_back(machine)
+        return max(rates)
+
+
+def bursts_of(arguments, image, ramdisk, folder, swap):
+    with contextlib.ExitStack() as ends:
+        options = {}
+        if swap:
             disk = pathlib.Path(folder) / "swap"
             with open(disk, "wb") as out:
                 out.truncate(512 * MIB)
             disk.chmod(0o666)
-            machine = Machine(ramdisk, image, memory=512, disk=[str(disk)])
-            ends.callback(machine.end)
+            options["disk"] = [str(disk)]
+        machine = Machine(ramdisk, image, memory=512, **options)
+        ends.callback(machine.end)
+        if swap:
             machine.run("mkswap /dev/vda && swapon /dev/vda")
-            found["bursts-with-oom-and-swap"] = bursts(machine, arguments.bursts)
+        return bursts(machine, arguments.bursts)
+
+
+def measure(arguments, image, ramdisk, folder):
+    """{row: value}; the peer's rate is "peer"."""
+    found = {}
+    wanted = arguments.rows.split(",") if arguments.rows else list(ROWS)
+    if not set(wanted).isdisjoint(("take", "give-back", "condition-page", "condition-call", "level-to-waiter")):
+        found |= measure_taking(arguments, image, ramdisk, wanted)
+    if "take-interp" in wanted:
+        found["take-interp"] = take_interpreted(arguments, image, ramdisk)
+    if "bursts-with-oom" in wanted:
+        found["bursts-with-oom"] = bursts_of(arguments, image, ramdisk, folder, False)
+    if "bursts-with-oom-and-swap" in wanted:
+        found["bursts-with-oom-and-swap"] = bursts_of(arguments, image, ramdisk, folder, True)
+    for size in SIZES:
+        if f"as-configured-{size}" in wanted:
+            found[f"as-configured-{size}"] = as_configured(ramdisk, image, size, arguments.repeat)
     if arguments.peer == "qemu":
         found["peer"] = peer_take(image, ramdisk, folder)
     return found
@@ -204,7 +262,7 @@ def measure(arguments, image, ramdisk, folder):
 
 UNITS = {"take": "GiB/s", "take-interp": "GiB/s", "give-back": "GiB/s", "by-balloon": "part", "condition-page": "ns",
          "condition-call": "ns", "level-to-waiter": "ms", "bursts-with-oom": "times",
-         "bursts-with-oom-and-swap": "times", "take-ratio": "times"}
+         "bursts-with-oom-and-swap": "times", "take-ratio": "times", **{f"as-configured-{size}": "ratio" for size in SIZES}}
 
 
 def main():
@@ -212,7 +270,7 @@ def main():
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--peer", choices=["none", "qemu"], default="none")
     parser.add_argument("--rows", default="", help="names with commas between; default: all")
-    parser.add_argument("--repeat", type=int, default=3, help="the best of so many")
+    parser.add_argument("--repeat", type=int, default=3, help="the best of so many, or their median")
     parser.add_argument("--bursts", type=int, default=100)
     arguments = parser.parse_args()
     image = harness.busybox()

@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""virtio's balloon under a daemon: its orders while the guest has no application for them, and after."""
+import balloon_test
+import support
+
+MIB = 1 << 20
+
+
+class Device(balloon_test.BalloonCase):
+    def order_of_the_device(self, mib):
+        self.fill(380)
+        self.limit(mib)
+        self.wait(lambda: self.memory()["held"] <= mib * MIB, "it gives back what is over its limit")
+        self.wait(lambda: self.balloon()["told"] > 100 * MIB, "the device's balloon is told of")
+        self.assertEqual(self.balloon()["applications"], 0)
+
+    def test_it_stands_in_for_an_application_gives_way_and_makes_way(self):
+        self.begin(agent=None)
+        self.order_of_the_device(200)
+        told = self.balloon()["told"]
+        self.limit(balloon_test.WHOLE)
+        self.run_in("cloister-probe touch 420")  # more than the balloon leaves
+        self.assertNotIn("Out of memory", self.run_in("dmesg"))
+        self.wait(lambda: self.balloon()["told"] < told, "it is smaller")
+        self.order_of_the_device(200)
+        self.start_agent("--parts balloon")
+        self.wait(lambda: self.balloon()["pages"] > 50 * MIB, "the application has it now")
+        self.assert_log_is_clean()
+
+
+if __name__ == "__main__":
+    support.main()
