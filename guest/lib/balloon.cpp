@@ -12,29 +12,50 @@
 namespace cloister::guest {
 namespace {
 
-// Pages that a device happens to use are asked for again; after that the caller hears of it.
-constexpr int kBusyTries = 3;
+// Pages that a device happens to use, or that the kernel took meanwhile, are asked for again; after that the
+// caller hears of it.
+constexpr int kTries = 3;
 
 void pause() {
   const timespec moment = {0, 1'000'000};
   nanosleep(&moment, nullptr);
 }
 
-int give_to_host(void* first, std::uint64_t pages, std::uint64_t* taken) {
+// Whether a page that was refused is worth another try.
+bool try_again(std::uint64_t function, std::uint64_t status, char* page) {
+  if (status == CLOISTER_BUSY) {
+    pause();
+    return true;
+  }
+  // What is to be filled may be swapped out again before that: a store brings it back.
+  if (status != CLOISTER_NOT_YOURS || function != CLOISTER_CALL_BALLOON_FILL) return false;
+  *reinterpret_cast<volatile std::uint64_t*>(page) = 0;
+  return true;
+}
+
+int give_by(std::uint64_t function, void* first, std::uint64_t pages, std::uint64_t* taken) {
   *taken = 0;
-  int busy = 0;
-  while (*taken < pages) {
+  for (int tries = 0; *taken < pages;) {
     const std::uint64_t now = std::min<std::uint64_t>(pages - *taken, CLOISTER_GIVE_MOST);
-    const auto address = reinterpret_cast<std::uint64_t>(first) + *taken * Reservation::kPage;
-    const Answer answer = call(CLOISTER_CALL_BALLOON_GIVE, address, now);
+    char* next = static_cast<char*>(first) + *taken * Reservation::kPage;
+    const Answer answer = call(function, reinterpret_cast<std::uint64_t>(next), now);
     if (answer.status != CLOISTER_OK) return static_cast<int>(answer.status);
     const std::uint64_t prefix = std::min(answer.values[1], now);
     *taken += prefix;
     if (prefix == now) continue;
-    if (answer.values[2] != CLOISTER_BUSY || ++busy > kBusyTries) return static_cast<int>(answer.values[2]);
-    pause();
+    if (prefix != 0) tries = 0;
+    if (++tries > kTries || !try_again(function, answer.values[2], next + prefix * Reservation::kPage))
+      return static_cast<int>(answer.values[2]);
   }
   return CLOISTER_OK;
+}
+
+int give_to_host(void* first, std::uint64_t pages, std::uint64_t* taken) {
+  return give_by(CLOISTER_CALL_BALLOON_GIVE, first, pages, taken);
+}
+
+int fill_and_give(void* first, std::uint64_t pages, std::uint64_t* taken) {
+  return give_by(CLOISTER_CALL_BALLOON_FILL, first, pages, taken);
 }
 
 }  // namespace
@@ -55,7 +76,11 @@ int cloister_balloon_open(uint64_t most, cloister_balloon** out) {
   if (memory == nullptr) return CLOISTER_SYSTEM;
   auto* balloon = new (memory) cloister_balloon;
   const Mark mark = {{answer.values[0], answer.values[1], answer.values[2], answer.values[3]}};
-  const int status = balloon->memory.open(most, mark, give_to_host);
+  uint64_t features = 0;
+  const bool fills =
+      cloister_discover(nullptr, &features) == CLOISTER_OK && (features & CLOISTER_FEATURE_FILL) != 0;
+  const int status =
+      fills ? balloon->memory.open(most, fill_and_give) : balloon->memory.open(most, give_to_host, &mark);
   if (status == CLOISTER_OK) {
     *out = balloon;
   } else {

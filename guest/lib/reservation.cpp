@@ -2,6 +2,7 @@
 #include "lib/reservation.h"
 
 #include <cloister/guest.h>
+#include <errno.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -16,7 +17,8 @@
 //
 // Pieces are of 2 MiB and aligned, and the stretch is marked for huge pages: the kernel then fills a piece by
 // one fault where it can, and by faults of 4 KiB where it cannot. A smaller piece lies in a mapping smaller
-// than a huge page, so nothing more than what is given is touched.
+// than a huge page, so nothing more than what is given is touched. Where the host writes the value itself,
+// the pages only have to be there, and one call to the kernel makes them so.
 namespace cloister::guest {
 namespace {
 
@@ -29,6 +31,24 @@ std::uint64_t whole_pieces(std::uint64_t bytes) { return bytes / Reservation::kP
 void advise(void* at, std::uint64_t bytes) {
   madvise(at, bytes, MADV_HUGEPAGE);  // a kernel without huge pages knows none
   madvise(at, bytes, MADV_DONTFORK);
+}
+
+void write(char* page, const Mark& mark) {
+  auto* words = reinterpret_cast<volatile std::uint64_t*>(page);
+  for (int i = 0; i < 4; ++i) words[i] = mark.words[i];
+}
+
+// False: there is no memory. Kernels before 5.14 know no such call.
+bool make_present(char* first, std::uint64_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+  constexpr int kPopulate = MADV_POPULATE_WRITE;
+#else
+  constexpr int kPopulate = 23;
+#endif
+  if (madvise(first, bytes, kPopulate) == 0) return true;
+  if (errno == ENOMEM) return false;
+  for (std::uint64_t offset = 0; offset < bytes; offset += Reservation::kPage) write(first + offset, {});
+  return true;
 }
 
 }  // namespace
@@ -51,8 +71,8 @@ bool Reservation::reserve(std::uint64_t bytes) {
   return true;
 }
 
-int Reservation::open(std::uint64_t most, const Mark& mark, Give give) {
-  mark_ = mark;
+int Reservation::open(std::uint64_t most, Give give, const Mark* mark) {
+  if (mark != nullptr) mark_ = *mark;
   give_ = give;
   std::uint64_t wanted = whole_pieces(most + kPiece - 1);
   if (wanted == 0 || wanted < most) return CLOISTER_BAD_ARGUMENT;
@@ -96,12 +116,10 @@ int Reservation::open_up(std::uint64_t* piece) {
 
 int Reservation::give_piece(std::uint64_t piece, std::uint64_t* taken) {
   char* first = at(tail_);
-  for (std::uint64_t offset = 0; offset < piece; offset += kPage) {
-    auto* words = reinterpret_cast<volatile std::uint64_t*>(first + offset);
-    for (int i = 0; i < 4; ++i) words[i] = mark_.words[i];
-  }
+  for (std::uint64_t offset = 0; mark_ && offset < piece; offset += kPage) write(first + offset, *mark_);
   std::uint64_t pages = 0;
-  const int status = give_(first, piece / kPage, &pages);
+  const bool there = mark_ || make_present(first, piece);
+  const int status = there ? give_(first, piece / kPage, &pages) : int{CLOISTER_NO_ROOM};
   *taken = pages * kPage;
   tail_ += *taken;
   if (*taken != piece) let_go(tail_, piece - *taken);

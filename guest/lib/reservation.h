@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace cloister::guest {
 
@@ -28,8 +29,9 @@ class Reservation {
   ~Reservation();
 
   // Reserves address space for `most` bytes, or for as much as the program's limits allow. CLOISTER_OK,
-  // CLOISTER_NO_ROOM.
-  int open(std::uint64_t most, const Mark& mark, Give give);
+  // CLOISTER_NO_ROOM. Without a mark `give` gets pages that are there, and writes what is wanted there
+  // itself.
+  int open(std::uint64_t most, Give give, const Mark* mark = nullptr);
 
   std::uint64_t size() const { return tail_ - head_; }
   std::uint64_t most() const { return ring_; }
@@ -50,7 +52,7 @@ class Reservation {
   std::uint64_t ring_ = 0;
   std::uint64_t head_ = 0;  // places only grow; modulo ring_ they are offsets
   std::uint64_t tail_ = 0;
-  Mark mark_ = {};
+  std::optional<Mark> mark_;
   Give give_ = nullptr;
 };
 

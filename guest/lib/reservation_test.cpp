@@ -45,7 +45,7 @@ class ReservationTest : public testing::Test {
  protected:
   void SetUp() override {
     taker = {};
-    ASSERT_EQ(ring_.open(8 * kPiece, kMark, take), CLOISTER_OK);
+    ASSERT_EQ(ring_.open(8 * kPiece, take, &kMark), CLOISTER_OK);
   }
   Reservation ring_;
 };
@@ -120,6 +120,22 @@ TEST_F(ReservationTest, AChildHasNoneOfIt) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
+// A host that writes to the pages itself finds them there.
+TEST(ReservationOfAHostThatFills, GivesPagesThatArePresent) {
+  static std::uint64_t present = 0;
+  const auto fill = [](void* first, std::uint64_t pages, std::uint64_t* taken) {
+    unsigned char resident[512] = {};
+    if (mincore(first, pages * kPage, resident) != 0) return int{CLOISTER_NOT_YOURS};
+    for (std::uint64_t i = 0; i < pages; ++i) present += resident[i] & 1u;
+    *taken = pages;
+    return int{CLOISTER_OK};
+  };
+  Reservation ring;
+  ASSERT_EQ(ring.open(4 * kPiece, fill), CLOISTER_OK);
+  EXPECT_EQ(ring.grow(2 * kPiece + 3 * kPage, nullptr), CLOISTER_OK);
+  EXPECT_EQ(present, 2 * kPiece / kPage + 3);
+}
+
 // The rest runs in children: limits cannot be taken back.
 template <typename Check>
 int in_child_with(int resource, rlim_t bytes_more, Check check) {
@@ -149,7 +165,7 @@ int in_child_with(int resource, rlim_t bytes_more, Check check) {
 TEST(ReservationLimits, ALimitOnDataEndsTheGrowthAtThePage) {
   const int verdict = in_child_with(RLIMIT_DATA, 64 << 20, [] {
     Reservation ring;
-    if (ring.open(1 << 30, kMark, take) != CLOISTER_OK) return 1;
+    if (ring.open(1 << 30, take, &kMark) != CLOISTER_OK) return 1;
     std::uint64_t grown = 0;
     if (ring.grow(1 << 30, &grown) != CLOISTER_NO_ROOM) return 2;
     if (grown == 0 || grown > (128u << 20)) return 3;
@@ -164,7 +180,7 @@ TEST(ReservationLimits, ALimitOnDataEndsTheGrowthAtThePage) {
 TEST(ReservationLimits, ALimitOnAddressSpaceMakesItSmaller) {
   const int verdict = in_child_with(RLIMIT_AS, 512 << 20, [] {
     Reservation ring;
-    const int status = ring.open(std::uint64_t{1} << 40, kMark, take);
+    const int status = ring.open(std::uint64_t{1} << 40, take, &kMark);
     if (status == CLOISTER_NO_ROOM) return 0;  // the test program alone is larger
     return status == CLOISTER_OK && ring.most() < (576u << 20) &&
                    ring.grow(4 * kPiece, nullptr) == CLOISTER_OK

@@ -42,6 +42,9 @@ std::uint64_t address(const void* place) { return reinterpret_cast<std::uint64_t
 Answer give(const void* place, std::uint64_t pages) {
   return call(CLOISTER_CALL_BALLOON_GIVE, address(place), pages);
 }
+Answer fill(const void* place, std::uint64_t pages) {
+  return call(CLOISTER_CALL_BALLOON_FILL, address(place), pages);
+}
 
 char* pages(std::uint64_t bytes, int protection = PROT_READ | PROT_WRITE) {
   void* place = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -66,18 +69,59 @@ void expect(const char* what, std::uint64_t found, std::uint64_t wanted) {
               static_cast<unsigned long long>(wanted));
 }
 
+using Giving = Answer(const void* place, std::uint64_t pages);
+
 // One page that is refused, and why.
-void expect_refused(const char* what, const void* place, std::uint64_t why) {
-  const Answer answer = give(place, 1);
+void expect_refused(const char* what, const void* place, std::uint64_t why, Giving* by = give) {
+  const Answer answer = by(place, 1);
   expect(what, answer.status, CLOISTER_OK);
   expect(what, answer.results[0], 0);
   expect(what, answer.results[2], why);
 }
 
-void expect_given(const char* what, const void* place, std::uint64_t count) {
-  const Answer answer = give(place, count);
+void expect_given(const char* what, const void* place, std::uint64_t count, Giving* by = give) {
+  const Answer answer = by(place, count);
   expect(what, answer.status, CLOISTER_OK);
   expect(what, answer.results[0], count);
+}
+
+// Runs `part` in a child, which has all memory of this program until one of them writes.
+template <typename Part>
+void in_a_child(Part part) {
+  if (const pid_t child = fork(); child == 0) {
+    part();
+    std::fflush(stdout);
+    _exit(failed ? 1 : 0);
+  } else {
+    int status = 1;
+    waitpid(child, &status, 0);
+    if (status != 0) failed = true;
+  }
+}
+
+std::uint64_t differs(const char* page, const Answer& mark) {
+  return static_cast<std::uint64_t>(std::memcmp(page, mark.results, sizeof mark.results));
+}
+
+// The host writes the value for its caller: where the caller could, and nowhere else.
+void expect_fillings(const Answer& mark) {
+  char* own = pages(4 * kPage);
+  for (int i = 0; i < 4; ++i) own[i * kPage] = 7;
+  expect_refused("filling the kernel's", reinterpret_cast<void*>(0xffffffff80000000), CLOISTER_NOT_YOURS,
+                 fill);
+  expect_refused("filling what was never touched", pages(kPage), CLOISTER_NOT_YOURS, fill);
+  mprotect(own, kPage, PROT_READ);
+  expect_refused("filling what is read-only", own, CLOISTER_NOT_YOURS, fill);
+  expect("it was not filled", static_cast<std::uint64_t>(own[0]), 7);
+  in_a_child([&] { expect_refused("filling what a child shares", own + kPage, CLOISTER_NOT_YOURS, fill); });
+  expect("the parent's was not filled", static_cast<std::uint64_t>(own[kPage]), 7);
+  own[2 * kPage] = own[3 * kPage] = 8;  // its own again
+  expect_given("filling one's own", own + 2 * kPage, 2, fill);
+  expect("it holds the value", differs(own + 2 * kPage, mark) + differs(own + 3 * kPage, mark), 0);
+  own[3 * kPage + 100] = 7;
+  expect("it takes a write after it was filled", static_cast<std::uint64_t>(own[3 * kPage + 100]), 7);
+  expect_given("filling it again", own + 3 * kPage, 1, fill);
+  expect("and nothing is left", static_cast<std::uint64_t>(own[3 * kPage + 100]), 0);
 }
 
 }  // namespace
@@ -102,24 +146,17 @@ int balloon_refusals() {
   expect("none", give(own, 0).status, CLOISTER_BAD_ARGUMENT);
   expect("no such function", call(99).status, CLOISTER_NO_FUNCTION);
   expect_given("one's own", own + 4 * kPage, 4);
-  expect("it reads as it was", static_cast<std::uint64_t>(std::memcmp(own + 4 * kPage, mark.results, 32)), 0);
+  expect("it reads as it was", differs(own + 4 * kPage, mark), 0);
   own[5 * kPage + 100] = 7;
   expect("it takes a write", static_cast<std::uint64_t>(own[5 * kPage + 100]), 7);
   expect_refused("a page that was written after it was given", own + 5 * kPage, CLOISTER_NOT_VALUE);
-  // A child's page is the parent's until one of them writes.
-  if (const pid_t child = fork(); child == 0) {
+  in_a_child([&] {
     write_mark(own + 6 * kPage, mark);
     expect_given("a child's copy", own + 6 * kPage, 1);
     own[7 * kPage] = 1;
-    std::fflush(stdout);
-    _exit(failed ? 1 : 0);
-  } else {
-    int status = 1;
-    waitpid(child, &status, 0);
-    if (status != 0) failed = true;
-  }
-  expect("the parent's is as it was",
-         static_cast<std::uint64_t>(std::memcmp(own + 7 * kPage, mark.results, 32)), 0);
+  });
+  expect("the parent's is as it was", differs(own + 7 * kPage, mark), 0);
+  expect_fillings(mark);
   std::printf(failed ? "refusals: failed\n" : "refusals: as they should be\n");
   return failed ? 1 : 0;
 }

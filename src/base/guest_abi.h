@@ -29,8 +29,9 @@ enum {
   CLOISTER_CALL_CONDITION = 3,    /* a0 = address of a cloister_condition, aligned to 8, a1 = its size
                                      -> a1 = bytes written */
   CLOISTER_CALL_CONDITION_PAGE =
-      4,                 /* a0 = address of a page: it reads as the condition, live, until it is written */
-  CLOISTER_CALL_WAIT = 5 /* -> a1, a2 = vsock CID and port on which changes of the condition are told */
+      4,                  /* a0 = address of a page: it reads as the condition, live, until it is written */
+  CLOISTER_CALL_WAIT = 5, /* -> a1, a2 = vsock CID and port on which changes of the condition are told */
+  CLOISTER_CALL_BALLOON_FILL = 6 /* as BALLOON_GIVE, and the host writes the value to the pages */
 };
 
 enum { CLOISTER_GIVE_MOST = 512 };
@@ -38,7 +39,8 @@ enum { CLOISTER_GIVE_MOST = 512 };
 enum { /* features */
        CLOISTER_FEATURE_BALLOON = 1u << 0,
        CLOISTER_FEATURE_CONDITION = 1u << 1,
-       CLOISTER_FEATURE_WAIT = 1u << 2 /* there is a vsock device with somebody at its end */
+       CLOISTER_FEATURE_WAIT = 1u << 2, /* there is a vsock device with somebody at its end */
+       CLOISTER_FEATURE_FILL = 1u << 3  /* CLOISTER_CALL_BALLOON_FILL */
 };
 
 enum { /* statuses */

@@ -212,6 +212,17 @@ TEST(CacheBlocks, ZeroClearsTheWholeBlockAndNoMore) {
   EXPECT_EQ(guest.peek(kData + kZeroBlock), 1u);
 }
 
+TEST(CacheBlocks, ZeroingWhatIsZeroTakesNoFrame) {
+  TestGuest guest;
+  guest.set(a0, kData + 24);
+  guest.run({});
+  const Pages before = guest.memory().usage().frames;
+  EXPECT_FALSE(guest.run({code(Op::cbo_zero, 0, a0, 0)}));
+  EXPECT_EQ(guest.memory().usage().frames, before);
+  EXPECT_FALSE(guest.run({store(Op::sd, a0, a0), code(Op::cbo_zero, 0, a0, 0), load(Op::ld, a1, a0)}));
+  EXPECT_EQ(guest.reg(a1), 0u);
+}
+
 TEST(CacheBlocks, UserModeNeedsSenvcfg) {
   TestGuest guest;
   u64 place = kData;

@@ -106,13 +106,13 @@ void manage_block(State& s, const Uop* u, u64 pc, u64 senvcfg_bits) {
 
 bool zero_block(State& s, const Uop* u, u64 pc) {
   const u64 va = s.x[u->rs1];
-  const Place place = locate(s, va, Use::kStore);
+  const Place place = locate_to_clear(s, va);
   if (place.kind != Place::Kind::kMemory) {
     raise(s, u, pc, place.kind == Place::Kind::kDevice ? Cause::kStoreAccess : place.fault, va);
     return false;
   }
   static_assert(kZeroBlock == kPageSize);
-  std::memset(place.host - (va & kPageMask), 0, kZeroBlock);
+  if (place.host != nullptr) std::memset(place.host - (va & kPageMask), 0, kZeroBlock);
   return true;
 }
 

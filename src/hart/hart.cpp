@@ -137,7 +137,8 @@ class Inside {
 
 }  // namespace
 
-void Hart::pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages) {
+void Hart::pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages,
+                          const std::function<void()>& then) {
   const Inside inside(*core_);
   for (u64 done = 0; done < pages.size();) {
     const u64 at = va.raw + done * kPageSize;
@@ -150,6 +151,7 @@ void Hart::pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages) {
     }
     done += count;
   }
+  then();
 }
 
 Exit Hart::run(u64 budget) {

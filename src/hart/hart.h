@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -76,8 +77,10 @@ class Hart final : public memory::TlbHolder {
 
   // In a call of the environment: the pages from `va` on that whoever calls may write now, as its mode and
   // its page tables say; nothing for those that it may not. A and D are set as by a store. What it may write
-  // need not be memory. Bound: it walks a leaf of any size once.
-  void pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages);
+  // need not be memory. Bound: it walks a leaf of any size once. What was found still holds while then()
+  // runs: whoever asked this hart for a fence waits until it returns.
+  void pages_to_write(
+      GuestVirt va, std::span<std::optional<Gpn>> pages, const std::function<void()>& then = [] {});
 
   // What the cycle and instret CSRs read: instructions, from a value that the machine may set (SBI PMU).
   u64 counter(Counter which) const;

@@ -216,15 +216,23 @@ void refresh_context(Core& core) {
   core.tlb.select({mode, asid}, sight_of(regime));
 }
 
-Place locate(State& s, u64 va, Use use) {
+namespace {
+
+enum class Clear : bool { kNo, kYes };  // a page without a frame, which then needs none
+
+// Past the soft TLB.
+Place locate_by_walk(State& s, u64 va, Use use, Clear clear = Clear::kNo) {
   Core& core = *s.core;
   Place place;
-  if (core.tlb.recall(va, use)) return remembered(s, va);
   core.tlb.note_walk();
   ++core.tally.walks;
   const auto page = core.walker.walk(regime_of(core), va, use, place.fault);
   if (!page) return place;
   place.address = page->page.address() + (va & kPageMask);
+  if (clear == Clear::kYes && core.memory.clear_without_frame(core.holder, page->page)) {
+    place.kind = Place::Kind::kMemory;
+    return place;
+  }
   const auto access = use == Use::kStore ? memory::Access::kWrite : memory::Access::kRead;
   const auto frame = core.memory.frame(core.holder, page->page, access);
   if (frame) {
@@ -237,6 +245,17 @@ Place locate(State& s, u64 va, Use use) {
     place.kind = Place::Kind::kDevice;
   }
   return place;
+}
+
+}  // namespace
+
+Place locate(State& s, u64 va, Use use) {
+  return s.core->tlb.recall(va, use) ? remembered(s, va) : locate_by_walk(s, va, use);
+}
+
+Place locate_to_clear(State& s, u64 va) {
+  if (s.core->tlb.recall(va, Use::kStore)) return remembered(s, va);
+  return locate_by_walk(s, va, Use::kStore, Clear::kYes);
 }
 
 }  // namespace cloister::hart

@@ -92,6 +92,9 @@ struct Place {
 // Translates `va` for `use` and remembers it in the soft TLB when it is memory. A safe point: host addresses
 // found before are no longer valid.
 Place locate(State& s, u64 va, Use use);
+// A store of zeros to all of the page of `va`: where locate() would lead, but `host` is nullptr where nothing
+// is left to be cleared.
+Place locate_to_clear(State& s, u64 va);
 
 // The page of `va` as the hart may use it now, past the soft TLB; nothing when it may not. A safe point.
 std::optional<Mapped> walk(Core& core, u64 va, Use use);

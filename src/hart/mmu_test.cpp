@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <thread>
+
 #include "hart/testing_guest.h"
 
 namespace cloister::hart::testing {
@@ -405,7 +410,7 @@ class CallingGuest : public TestGuest {
  public:
   bool guest_call(Hart& hart) override {
     found.assign(reg(a1), std::nullopt);
-    hart.pages_to_write(GuestVirt{reg(a0)}, found);
+    hart.pages_to_write(GuestVirt{reg(a0)}, found, while_found);
     hart.set_reg(a0, 77);
     return true;
   }
@@ -415,7 +420,26 @@ class CallingGuest : public TestGuest {
     return code_at == 0 ? run({code(Op::cloister_call)}) : run_user(code_at);
   }
   std::vector<std::optional<Gpn>> found;
+  std::function<void()> while_found = [] {};
 };
+
+// Whoever takes a page away from a program waits until its harts have done their fences.
+TEST(GuestCalls, WhatWasFoundHoldsAsLongAsItIsUsed) {
+  CallingGuest guest;
+  std::atomic<bool> fenced{false};
+  std::thread other;
+  guest.while_found = [&] {
+    other = std::thread([&] {
+      guest.hart().post_sfence_vma(GuestVirt{kData}, kPageSize, Wait::kUntilDone);
+      fenced = true;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    EXPECT_FALSE(fenced);
+  };
+  EXPECT_FALSE(guest.call(kData, 3));
+  other.join();
+  EXPECT_TRUE(fenced);
+}
 
 TEST(GuestCalls, WithoutPagingAnAddressIsThePage) {
   CallingGuest guest;

@@ -17,7 +17,7 @@ constexpr u32 kA0 = 10;
 // What guest programs may call for. Figures of the host differ from run to run, so not in deterministic mode.
 u32 features_of(const MachineConfig& config) {
   if (config.deterministic) return 0;
-  return (config.balloon_calls ? u32{CLOISTER_FEATURE_BALLOON} : 0) |
+  return (config.balloon_calls ? u32{CLOISTER_FEATURE_BALLOON | CLOISTER_FEATURE_FILL} : 0) |
          (config.condition_calls ? u32{CLOISTER_FEATURE_CONDITION} : 0);
 }
 
@@ -33,8 +33,9 @@ cloister_condition condition_of(Bytes memory) {
 class HartsMemory final : public CallerMemory {
  public:
   explicit HartsMemory(hart::Hart& hart) : hart_(hart) {}
-  void pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages) override {
-    hart_.pages_to_write(va, pages);
+  void pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages,
+                      const std::function<void()>& then) override {
+    hart_.pages_to_write(va, pages, then);
   }
 
  private:

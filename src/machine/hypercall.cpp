@@ -40,6 +40,42 @@ u64 status_of(memory::BalloonAnswer what) {
   return CLOISTER_NOT_YOURS;
 }
 
+// The pages that a call names to give them up.
+class Named {
+ public:
+  explicit Named(const GuestCall& call) : first_(call.arguments[0]), count_(call.arguments[1]) {}
+
+  bool is_sound() const {
+    return first_ % kPageSize == 0 && count_ != 0 && count_ <= CLOISTER_GIVE_MOST &&
+           fits(first_, count_ * kPageSize);
+  }
+  GuestVirt first() const { return {first_}; }
+  std::span<std::optional<Gpn>> pages() { return std::span(pages_).first(count_); }
+  std::vector<Gpn> mapped() {
+    std::vector<Gpn> mapped;
+    for (const auto& page : pages()) {
+      if (page) mapped.push_back(*page);
+    }
+    return mapped;
+  }
+  // `answers`: one for each that is mapped.
+  GuestReply outcome(const std::vector<memory::BalloonAnswer>& answers) {
+    GuestReply reply = answer(0, count_, CLOISTER_OK);
+    auto next = answers.begin();
+    for (u64 i = 0; i < count_; ++i) {
+      const u64 status = pages_[i] ? status_of(*next++) : u64{CLOISTER_NOT_YOURS};
+      if (status == CLOISTER_OK) ++reply.results[0];
+      if (status != CLOISTER_OK && reply.results[1] == count_)
+        reply.results[1] = i, reply.results[2] = status;
+    }
+    return reply;
+  }
+
+ private:
+  const u64 first_, count_;
+  std::array<std::optional<Gpn>, CLOISTER_GIVE_MOST> pages_;
+};
+
 }  // namespace
 
 constexpr Hypercall::Entry Hypercall::kTable[] = {
@@ -49,6 +85,7 @@ constexpr Hypercall::Entry Hypercall::kTable[] = {
     {CLOISTER_CALL_BALLOON_MARK, CLOISTER_FEATURE_BALLOON, &Hypercall::balloon_mark},
     {CLOISTER_CALL_CONDITION_PAGE, CLOISTER_FEATURE_CONDITION, &Hypercall::condition_page},
     {CLOISTER_CALL_WAIT, CLOISTER_FEATURE_WAIT, &Hypercall::wait},
+    {CLOISTER_CALL_BALLOON_FILL, CLOISTER_FEATURE_FILL, &Hypercall::balloon_fill},
 };
 
 GuestReply Hypercall::call(const GuestCall& call, CallerMemory& caller) {
@@ -82,25 +119,19 @@ GuestReply Hypercall::balloon_mark(const GuestCall&, CallerMemory&) {
 // All pages are found first and taken together, with one shootdown. Between the two the guest may map other
 // pages there: they are taken too if they hold the value, which changes nothing for whoever has them.
 GuestReply Hypercall::balloon_give(const GuestCall& call, CallerMemory& caller) {
-  const u64 first = call.arguments[0], count = call.arguments[1];
-  if (first % kPageSize != 0 || count == 0 || count > CLOISTER_GIVE_MOST || !fits(first, count * kPageSize))
-    return refuse(CLOISTER_BAD_ARGUMENT);
-  std::array<std::optional<Gpn>, CLOISTER_GIVE_MOST> mapped;
-  const auto named = std::span(mapped).first(count);
-  caller.pages_to_write(GuestVirt{first}, named);
-  std::vector<Gpn> pages;
-  for (const auto& page : named) {
-    if (page) pages.push_back(*page);
-  }
-  const auto answers = memory_.take_balloon_pages(pages);
-  GuestReply reply = answer(0, count, CLOISTER_OK);
-  auto next = answers.begin();
-  for (u64 i = 0; i < count; ++i) {
-    const u64 status = named[i] ? status_of(*next++) : u64{CLOISTER_NOT_YOURS};
-    if (status == CLOISTER_OK) ++reply.results[0];
-    if (status != CLOISTER_OK && reply.results[1] == count) reply.results[1] = i, reply.results[2] = status;
-  }
-  return reply;
+  Named named(call);
+  if (!named.is_sound()) return refuse(CLOISTER_BAD_ARGUMENT);
+  caller.pages_to_write(named.first(), named.pages());
+  return named.outcome(memory_.take_balloon_pages(named.mapped()));
+}
+
+// What is written is written while the pages are the caller's: no other page is ever touched.
+GuestReply Hypercall::balloon_fill(const GuestCall& call, CallerMemory& caller) {
+  Named named(call);
+  if (!named.is_sound()) return refuse(CLOISTER_BAD_ARGUMENT);
+  std::vector<Gpn> begun;
+  caller.pages_to_write(named.first(), named.pages(), [&] { begun = memory_.begin_filling(named.mapped()); });
+  return named.outcome(memory_.end_filling(named.mapped(), std::move(begun)));
 }
 
 // The record may lie across the end of a page.

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -33,7 +34,11 @@ struct GuestReply {
 class CallerMemory {
  public:
   virtual ~CallerMemory() = default;
-  virtual void pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages) = 0;
+  virtual void pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages,
+                              const std::function<void()>& then) = 0;
+  void pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages) {
+    pages_to_write(va, pages, [] {});
+  }
 };
 
 class Hypercall {
@@ -58,6 +63,7 @@ class Hypercall {
   GuestReply discover(const GuestCall&, CallerMemory&);
   GuestReply balloon_mark(const GuestCall&, CallerMemory&);
   GuestReply balloon_give(const GuestCall& call, CallerMemory& caller);
+  GuestReply balloon_fill(const GuestCall& call, CallerMemory& caller);
   GuestReply condition(const GuestCall& call, CallerMemory& caller);
   GuestReply condition_page(const GuestCall& call, CallerMemory& caller);
   GuestReply wait(const GuestCall&, CallerMemory&);

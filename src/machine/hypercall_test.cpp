@@ -15,16 +15,18 @@ using memory::PageState;
 constexpr GuestPhys kBase{0x8000'0000};
 constexpr u64 kPages = 1024;
 constexpr u64 kVirtual = 0x40'0000;  // where the program has its pages
-constexpr u32 kAll = CLOISTER_FEATURE_BALLOON | CLOISTER_FEATURE_CONDITION;
+constexpr u32 kAll = CLOISTER_FEATURE_BALLOON | CLOISTER_FEATURE_FILL | CLOISTER_FEATURE_CONDITION;
 
 // A program's page table.
 struct FakeMemory final : CallerMemory {
-  void pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages) override {
+  void pages_to_write(GuestVirt va, std::span<std::optional<Gpn>> pages,
+                      const std::function<void()>& then) override {
     ++walks;
     for (u64 i = 0; i < pages.size(); ++i) {
       const auto found = table.find(va.page() + i);
       pages[i] = found == table.end() ? std::nullopt : std::optional(found->second);
     }
+    then();
   }
   std::map<u64, Gpn> table;
   int walks = 0;
@@ -87,10 +89,10 @@ TEST_F(HypercallTest, ItTellsItsVersionAndWhatItHas) {
 }
 
 TEST_F(HypercallTest, UnknownFunctionsAndThoseThatAreOffAreToldApart) {
-  EXPECT_EQ(call(6).status, u64{CLOISTER_NO_FUNCTION});
+  EXPECT_EQ(call(7).status, u64{CLOISTER_NO_FUNCTION});
   EXPECT_EQ(call(~u64{0}).status, u64{CLOISTER_NO_FUNCTION});
   Hypercall off(*memory, 0);
-  for (u64 function = 1; function <= CLOISTER_CALL_WAIT; ++function) {
+  for (u64 function = 1; function <= CLOISTER_CALL_BALLOON_FILL; ++function) {
     const auto reply = off.call({function, {page(0), 1}, 1}, program);
     EXPECT_EQ(reply.status, u64{CLOISTER_OFF}) << function;
     EXPECT_EQ(reply.count, 0u) << "no register but a0 changes";
@@ -122,6 +124,25 @@ TEST_F(HypercallTest, TheFirstPageThatWasNotTakenIsNamedAndTheOthersAreTaken) {
   expect_given(give(0, 5), 2, 0, CLOISTER_NOT_YOURS);
 }
 
+TEST_F(HypercallTest, PagesThatAreFilledHoldTheValueAndNoFrame) {
+  ASSERT_TRUE(memory->store<u64>(physical(1) + 800, 1));
+  expect_given(call(CLOISTER_CALL_BALLOON_FILL, {page(0), 512}), 512, 512, CLOISTER_OK);
+  EXPECT_EQ(program.walks, 1);
+  EXPECT_EQ(memory->usage().in(PageState::kBalloonValue), Pages{512});
+  EXPECT_EQ(memory->usage().host, Bytes{0});
+  expect_given(give(0, 512), 512, 512, CLOISTER_OK);
+}
+
+// What a program may not write is as it was, and it learns nothing by asking.
+TEST_F(HypercallTest, OnlyTheCallersPagesAreFilled) {
+  ASSERT_TRUE(memory->store<u64>(physical(2), 7));
+  program.table.erase(page(2) >> kPageShift);
+  program.table[page(3) >> kPageShift] = {0x1000'0000 >> kPageShift};  // a device
+  expect_given(call(CLOISTER_CALL_BALLOON_FILL, {page(0), 5}), 3, 2, CLOISTER_NOT_YOURS);
+  EXPECT_EQ(memory->load<u64>(physical(2)), 7u);
+  EXPECT_EQ(memory->state(gpn_of(physical(4))), PageState::kBalloonValue);
+}
+
 TEST_F(HypercallTest, WhatIsNoMemoryIsNotTheCallers) {
   program.table[page(0) >> kPageShift] = {0x1000'0000 >> kPageShift};  // a device
   program.table[page(1) >> kPageShift] = {~u64{0} >> kPageShift};
@@ -143,9 +164,11 @@ TEST_F(HypercallTest, BadArgumentsOfAGiftAreRefusedBeforeAnyWalk) {
   const u64 last = ~u64{0} & ~kPageMask;
   for (const auto& [first, count] : std::vector<std::pair<u64, u64>>{
            {kVirtual + 1, 1}, {kVirtual, 0}, {kVirtual, 513}, {kVirtual, ~u64{0}}, {last, 1}, {last, 512}}) {
-    const auto reply = call(CLOISTER_CALL_BALLOON_GIVE, {first, count});
-    EXPECT_EQ(reply.status, u64{CLOISTER_BAD_ARGUMENT}) << first << ' ' << count;
-    EXPECT_EQ(reply.count, 0u);
+    for (const u64 function : {CLOISTER_CALL_BALLOON_GIVE, CLOISTER_CALL_BALLOON_FILL}) {
+      const auto reply = call(function, {first, count});
+      EXPECT_EQ(reply.status, u64{CLOISTER_BAD_ARGUMENT}) << first << ' ' << count;
+      EXPECT_EQ(reply.count, 0u);
+    }
   }
   EXPECT_EQ(program.walks, 0);
 }

@@ -55,14 +55,33 @@ std::vector<Gpn> GuestMemory::take_balloon_batch(std::span<const Gpn> pages) {
     table_.end_change(*page, table_.look(*page).without(PageWord::kHeld));
   std::vector<Gpn> different(same, ours.end());
   std::sort(different.begin(), different.end());
-  const auto own = std::partition(ours.begin(), same,
-                                  [&](Gpn page) { return table_.look(page).source() == Source::kOwnFrame; });
-  move_to(PageState::kBalloonValue, std::span(own, same));
-  Pages credit;
-  drop(std::span(ours.begin(), own), credit,
-       [&](Gpn, PageWord old) { return old.moved_to(PageState::kBalloonValue); });
-  stock_.put(credit);
+  take_as(PageState::kBalloonValue, std::span(ours.begin(), same));
   return different;
+}
+
+std::vector<Gpn> GuestMemory::begin_filling(std::span<const Gpn> pages) {
+  return table_.begin_change(pages, [](PageWord word) { return word.state() != PageState::kBalloonValue; });
+}
+
+// `ours` are in the order of `pages`; a page that is named twice is among them once.
+std::vector<BalloonAnswer> GuestMemory::end_filling(std::span<const Gpn> pages, std::vector<Gpn> ours) {
+  std::vector<BalloonAnswer> answers(pages.size(), BalloonAnswer::kNoMemory);
+  auto next = ours.begin();
+  for (std::size_t i = 0; i < pages.size() && next != ours.end(); ++i) {
+    if (pages[i] != *next) continue;
+    answers[i] = BalloonAnswer::kTaken;
+    ++next;
+  }
+  Pages credit;
+  drop(ours, credit,
+       [](Gpn, PageWord old) { return old.moved_to(PageState::kBalloonValue).with(PageWord::kWriteMarks); });
+  stock_.put(credit);
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    if (answers[i] == BalloonAnswer::kTaken || !table_.is_memory(pages[i])) continue;
+    const bool taken = table_.look(pages[i]).state() == PageState::kBalloonValue;
+    answers[i] = taken ? BalloonAnswer::kTaken : BalloonAnswer::kBusy;
+  }
+  return answers;
 }
 
 // Precondition: the page is being changed by us.
@@ -73,26 +92,18 @@ bool GuestMemory::holds_the_value(Gpn page) {
   return copy_out(page, word, *copy) && same_page(copy->bytes.data(), frames_.balloon_page());
 }
 
-// Ends the change of pages without a frame of their own; what kept their content elsewhere is let go of.
-void GuestMemory::move_to(PageState state, std::span<const Gpn> pages) {
-  for (const Gpn page : pages) {
-    const PageWord old = table_.look(page);
-    table_.end_change(page, old.moved_to(state).without(PageWord::kHeld));
-    let_go(old);
-  }
+// Ends the change of pages whose content is known from their state.
+void GuestMemory::take_as(PageState state, std::span<Gpn> pages) {
+  Pages credit;
+  drop(pages, credit, [state](Gpn, PageWord old) { return old.moved_to(state); });
+  stock_.put(credit);
 }
 
 bool GuestMemory::show_condition(Gpn page) {
   const auto other = [](PageWord word) { return word.state() != PageState::kCondition; };
   std::vector<Gpn> ours = table_.begin_change({&page, 1}, other);
   if (ours.empty()) return table_.is_memory(page) && !other(table_.look(page));
-  if (table_.look(page).source() != Source::kOwnFrame) {
-    move_to(PageState::kCondition, ours);
-    return true;
-  }
-  Pages credit;
-  drop(ours, credit, [](Gpn, PageWord old) { return old.moved_to(PageState::kCondition); });
-  stock_.put(credit);
+  take_as(PageState::kCondition, ours);
   return true;
 }
 

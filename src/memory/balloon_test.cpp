@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -122,6 +123,74 @@ TEST_F(BalloonTest, FramesOfTheBalloonAreTheSourcesAgain) {
   EXPECT_EQ(pool.free() + usage.unused, Pages{10'000});
   memory.reset();
   memory = GuestMemory::create(kBase, {kPageSize}).take();
+}
+
+// Pages between them that have no frame do not make many holes of one.
+TEST_F(BalloonTest, NeighboursThatWereTakenBeforeAreNoHindrance) {
+  for (u64 page = 0; page < 300; ++page) put(page, value());
+  for (u64 page = 0; page < 300; page += 3) EXPECT_EQ(take(page), kTaken);
+  EXPECT_EQ(memory->discard(pages(0, 300)), Pages{300});
+  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(get(3), Content(kPageSize));
+}
+
+// -- Writing the value and taking it in one ----------------------------------------------------------------
+
+class FillTest : public BalloonTest {
+ protected:
+  Answers fill(std::span<const Gpn> wanted) {
+    return memory->end_filling(wanted, memory->begin_filling(wanted));
+  }
+};
+
+TEST_F(FillTest, WhateverAPageHeldItHoldsTheValueThenAndNoFrame) {
+  memory->set_swap(*swap);
+  std::vector<Gpn> left;
+  for (const u64 page : {1, 2, 3}) put(page, Content(kPageSize, std::byte{7}));
+  memory->evict(pages(2, 1), Ways().with(Way::kCompress), left);
+  put(4, value());
+  ASSERT_EQ(take(4), kTaken);
+  ASSERT_TRUE(memory->show_condition(nth(5)));
+  EXPECT_EQ(fill(pages(0, 6)), Answers(6, kTaken));
+  EXPECT_EQ(memory->usage().in(PageState::kBalloonValue), Pages{6});
+  EXPECT_EQ(memory->usage().host, Bytes{0});
+  for (u64 page = 0; page < 6; ++page) EXPECT_EQ(get(page), value()) << page;
+  EXPECT_EQ(get(6), Content(kPageSize));
+  EXPECT_EQ(memory->take_dirty(pages(0, 1)), std::vector<bool>{true}) << "as a store";
+}
+
+TEST_F(FillTest, NoFrameIsAskedFor) {
+  memory->set_frame_source(pool);
+  EXPECT_EQ(fill(pages(0, 512)), Answers(512, kTaken));
+  EXPECT_EQ(pool.free(), Pages{10'000});
+}
+
+TEST_F(FillTest, WhatIsNotTakenIsAsItWas) {
+  put(1, Content(kPageSize, std::byte{7}));
+  memory->with_pinned(nth(1).address(), {8}, Access::kRead, [&](auto) {
+    EXPECT_EQ(fill(std::vector<Gpn>{nth(0), nth(1), nth(kPages), {~u64{0}}, nth(0)}),
+              (Answers{kTaken, kBusy, kNoMemory, kNoMemory, kTaken}));
+    return true;
+  });
+  EXPECT_EQ(get(1), Content(kPageSize, std::byte{7}));
+}
+
+// From the beginning on the pages are the filler's: another's store comes after it.
+TEST_F(FillTest, AStoreDuringItComesAfterIt) {
+  put(1, Content(kPageSize, std::byte{7}));
+  CachingHart hart(*memory);
+  auto ours = memory->begin_filling(pages(1, 1));
+  std::thread other([&] {
+    hart.enter();
+    hart.store(word_at(1, 100), 9);
+    hart.leave();
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(memory->end_filling(pages(1, 1), std::move(ours)), Answers{kTaken});
+  other.join();
+  Content wanted = value();
+  wanted[800] = std::byte{9};
+  EXPECT_EQ(get(1), wanted);
 }
 
 // -- The condition page ------------------------------------------------------------------------------------

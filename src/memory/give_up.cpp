@@ -46,17 +46,24 @@ Pages GuestMemory::discard_batch(std::span<const Gpn> pages) {
   };
   std::vector<Gpn> ours =
       table_.begin_change(pages, [](PageWord word) { return word.state() != PageState::kZero; });
-  const auto own =
-      std::partition(ours.begin(), ours.end(), [&](Gpn page) { return has_own_frame(table_.look(page)); });
-  for (auto page = own; page != ours.end(); ++page) {
-    const PageWord old = table_.look(*page);
-    table_.end_change(*page, emptied(old).without(PageWord::kHeld));
-    let_go(old);
-  }
   Pages credit;
-  drop(std::span(ours.begin(), own), credit, [&](Gpn, PageWord old) { return emptied(old); });
+  drop(ours, credit, [&](Gpn, PageWord old) { return emptied(old); });
   stock_.put(credit);
   return {ours.size()};
+}
+
+// Of neighbours that are being changed by us.
+Pages GuestMemory::give_back_frames(std::span<const Gpn> run) {
+  Pages count;
+  Gpn first, last;
+  for (const Gpn page : run) {
+    if (!has_own_frame(table_.look(page))) continue;
+    if (count == Pages{}) first = page;
+    last = page;
+    count += Pages{1};
+  }
+  if (count != Pages{}) frames_.give_back(table_.index_of(first), Pages{last.raw - first.raw + 1});
+  return count;
 }
 
 ByWay GuestMemory::evict(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& left) {

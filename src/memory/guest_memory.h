@@ -49,8 +49,8 @@ class GuestMemory {
  public:
   using HolderId = Holders::Id;
 
-  // `size` bytes of zero pages from `base`. Costs no frame until written. Refused: a size of 0 or not a
-  // multiple of the page, a base that is not, a base + size over 2^56, no address space.
+  // `size` bytes of zero pages from `base`. Costs no frame until written. Refused: a size of 0, what is no
+  // multiple of the page, a base + size over 2^56, no address space.
   static Result<std::unique_ptr<GuestMemory>> create(GuestPhys base, Bytes size);
   ~GuestMemory();
   GuestMemory(const GuestMemory&) = delete;
@@ -74,8 +74,7 @@ class GuestMemory {
   HolderId attach(TlbHolder& holder) { return table_.holders().attach(holder); }  // parked
   void detach(HolderId id) { table_.holders().detach(id); }                       // Precondition: parked
 
-  // From enter() to leave() the holder may use frames; its thread must come to safe_point() in bounded time
-  // whenever it was asked to.
+  // From enter() to leave() the holder may use frames; its thread comes to safe_point() soon when asked to.
   void enter(HolderId id) { table_.holders().enter(id); }
   void safe_point(HolderId id) { table_.holders().safe_point(id); }
   void leave(HolderId id) { table_.holders().leave(id); }
@@ -98,6 +97,9 @@ class GuestMemory {
         found.source() == Source::kOwnFrame && found.has(PageWord::kDirty | PageWord::kWritten);
     return Frame{host_of(page, found), writable};
   }
+  // A store of zeros to all of a page that has no frame of its own: it is written, and needs none still.
+  // False: it has one (frame() is the way), or is no memory. Otherwise as frame().
+  bool clear_without_frame(HolderId id, Gpn page);
 
   // -- Devices, SBI, loaders: any thread that is not between enter() and leave(), or a hart between
   //    two guest instructions. Each returns false when a byte of the range is no memory, with nothing done,
@@ -109,9 +111,8 @@ class GuestMemory {
 
   // Calls use(run), a std::span<std::byte>, for each contiguous run of the range in order, so that pread()
   // and pwrite() may work in place. The run's pages are pinned for the time of the call; with kRead, pages
-  // that have no frame of their own may come as a copy, and the run must not be written: so what a disk
-  // writes of a swapped page goes from file to file and takes no frame. Stops when `use` returns false,
-  // and returns false then too.
+  // without a frame of their own may come as a copy, not to be written: so what a disk writes of a swapped
+  // page goes from file to file and takes no frame. Stops, and returns false, when `use` returns false.
   template <typename Use>
   bool with_pinned(GuestPhys address, Bytes count, Access access, Use&& use);
 
@@ -122,30 +123,31 @@ class GuestMemory {
   template <typename T>
   bool store(GuestPhys address, T value);
 
-  // -- Pages that are given up. Must not be called by a holder between enter() and leave(). Pages in any
-  // order,
-  //    duplicates allowed; left as they are: pages that are pinned, or that somebody else changes right now,
-  //    and what is no memory.
+  // -- Pages that are given up. Not by a holder between enter() and leave(). In any order, duplicates
+  // allowed;
+  //    left as they are: pages that are pinned, that somebody else changes right now, or that are no memory.
 
-  // Gives up pages whose content is no longer wanted: they read as zeros. Returns how many were given up.
+  // Pages whose content is no longer wanted: they read as zeros and their frames go back. Returns how many.
   Pages discard(std::span<const Gpn> pages);
-
   // Takes those of `pages` that hold the balloon value: compared after they were write-protected. They go on
   // to read as the value, and a write gets a frame again. One answer for each.
   std::vector<BalloonAnswer> take_balloon_pages(std::span<const Gpn> pages);
+  // A store of the balloon value to each and its taking in one. Begun while the pages are the program's to
+  // write, also between enter() and leave(); for all others, who wait for the end, they hold the value from
+  // then on. `ours`: what was begun. Not taken: left as they are. Bound: PageTable::kBatch pages at a time.
+  std::vector<Gpn> begin_filling(std::span<const Gpn> pages);
+  std::vector<BalloonAnswer> end_filling(std::span<const Gpn> pages, std::vector<Gpn> ours);
   // The VM's own: kMarkBytes random bytes, then zeros. Secret: who knows it may give pages of this VM up.
   std::span<const std::byte> balloon_value() const { return {frames_.balloon_page(), kPageSize}; }
   // The page reads as the condition page from now on, until it is written. False: left as it is.
   bool show_condition(Gpn page);
   ConditionPage& condition() { return frames_.condition(); }
 
-  // The hashes (xxh3, 64 bits) of pages that are private and not pinned, as hints for sharing: they may
-  // change meanwhile. Nothing for all others.
+  // The hashes (xxh3) of pages that are private and not pinned, as hints for sharing. Nothing for others.
   std::vector<std::optional<u64>> hash(std::span<const Gpn> pages);
-  // Compares each page with its offer's frame in the vault, after it was write-protected, and reads that
-  // frame from then on if they are the same. One answer for each offer.
+  // Compares each page with its offer's frame in the vault, after it was write-protected, and has it read
+  // that from then on if they are the same. One answer for each offer.
   std::vector<ShareAnswer> share(std::span<const ShareOffer> offers);
-
   // Takes the frames of private pages in the cheapest allowed way (kZero, kBalloonValue, kCompress), and says
   // what that got. To `left` are added the pages that none of them could take: the swap file's.
   ByWay evict(std::span<const Gpn> pages, Ways allowed, std::vector<Gpn>& left);
@@ -174,8 +176,7 @@ class GuestMemory {
     return table_.take_marks(pages, mark);
   }
 
-  // CHECKs all that must hold of words, counts, stores and the host. Precondition: nobody uses the
-  // memory meanwhile.
+  // CHECKs all that must hold of words, counts, stores and the file. Precondition: nobody uses the memory.
   void check_invariants() const;
 
  private:
@@ -223,9 +224,10 @@ class GuestMemory {
   template <typename Next>
   void drop(std::span<Gpn> ours, Pages& credit, Next next);
   Pages discard_batch(std::span<const Gpn> pages);
+  Pages give_back_frames(std::span<const Gpn> run);
   std::vector<Gpn> take_balloon_batch(std::span<const Gpn> pages);
   bool holds_the_value(Gpn page);
-  void move_to(PageState state, std::span<const Gpn> pages);
+  void take_as(PageState state, std::span<Gpn> pages);
   std::vector<Gpn> copy_for_swap(std::span<const Gpn> pages, std::span<PageCopy> copies);
   Pages take_swapped(std::span<const Gpn> pages, u32 first);
   void stay_in_memory(std::span<const Gpn> pages);

@@ -39,6 +39,7 @@ class CachingHart : public TlbHolder {
     if (asked_.load(std::memory_order_relaxed) && asked_.exchange(false)) memory_.safe_point(id_);
   }
   bool can_reach(Gpn page) { return memory_.frame(id_, page, Access::kRead).has_value(); }
+  bool clear(Gpn page) { return memory_.clear_without_frame(id_, page); }
   u64 load(GuestPhys address) { return word(address, Access::kRead).load(); }
   void store(GuestPhys address, u64 value) { word(address, Access::kWrite).store(value); }
   u64 add(GuestPhys address, u64 amount) { return word(address, Access::kWrite).fetch_add(amount); }

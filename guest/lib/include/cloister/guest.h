@@ -53,9 +53,10 @@ void cloister_waiter_close(cloister_waiter* waiter);
 /* -- A balloon: memory of this program that the host may use. Sizes are in bytes, cut down to whole pages.
  *
  * `most` bounds it; address space is reserved for so much, or for what the program's limits allow, which
- * cloister_balloon_most tells. grow writes the pages and names them to the host; `grown` (may be null) says
- * how far it got, also when it fails. shrink lets go of the pages that were taken first; it cannot fail.
- * Nothing is locked, a fork's child has none of it, and the end of the program gives all back. */
+ * cloister_balloon_most tells. grow gives pages to the host, which fills them itself where it can
+ * (CLOISTER_FEATURE_FILL), so that they need no memory of it first; `grown` (may be null) says how far it
+ * got, also when it fails. shrink lets go of the pages that were taken first; it cannot fail. Nothing is
+ * locked, a fork's child has none of it, and the end of the program gives all back. */
 typedef struct cloister_balloon cloister_balloon;
 int cloister_balloon_open(uint64_t most, cloister_balloon** out);
 uint64_t cloister_balloon_size(const cloister_balloon* balloon);
