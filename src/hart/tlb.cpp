@@ -37,7 +37,8 @@ namespace cloister::hart {
 
 namespace {
 
-constexpr JumpEntry kNoJump = {kNoTag, 0, 0, nullptr, nullptr};
+// No jump_tag is 0: generations begin at 1.
+constexpr JumpEntry kNoJump = {};
 constexpr u64 kSlots = 1024;
 constexpr u32 kSights = 8;     // numbers per space
 constexpr u16 kNumbers = 511;  // the last one's numbers stay unused: kNoTag's must be
@@ -48,16 +49,26 @@ u64 tag_of(u64 va, u16 number, Sight sight) {
   return (va & ~kPageMask) | (u64{number} * kSights + static_cast<u32>(sight));
 }
 
+// Jumps hit entries all over the table, so that it is one page of the host's TLB saves more than its own
+// look-ups.
+std::span<JumpEntry> make_jumps(os::Mapping& memory) {
+  auto made = os::Mapping::anonymous(Bytes{kJumpEntries * sizeof(JumpEntry)}, os::Protection::kReadWrite);
+  CHECK(made.ok());  // 2 MiB of address space
+  memory = made.take();
+  memory.allow_huge_pages(true);
+  return {reinterpret_cast<JumpEntry*>(memory.data()), kJumpEntries};
+}
+
 }  // namespace
 
 Tlb::Tlb(State& state, u32 entries)
     : state_(state),
       banks_(kBanks, TlbBank(entries)),
       victims_(entries),
-      jumps_(kJumpEntries, kNoJump),
       slots_(kSlots),
       jump_sets_(kUserJumpSets + 1) {
   CHECK(entries >= 4 && entries <= kMostEntries && (entries & (entries - 1)) == 0);
+  jumps_ = make_jumps(jumps_memory_);
   state_.jumps = jumps_.data();
   find_numbers();
   apply();

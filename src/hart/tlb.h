@@ -3,8 +3,10 @@
 
 #include <array>
 #include <bitset>
+#include <span>
 #include <vector>
 
+#include "base/os/mapping.h"
 #include "base/units.h"
 #include "hart/code_pages.h"
 #include "hart/state.h"
@@ -118,7 +120,8 @@ class Tlb {
   u64 bank_ = 0;
   u64 walks_[kBanks] = {};  // since the bank had its size
   CodePages code_;
-  std::vector<JumpEntry> jumps_;
+  os::Mapping jumps_memory_;
+  std::span<JumpEntry> jumps_;
   std::vector<Slot> slots_;
   std::array<Slot, 16> shared_slots_;  // by mode
   u32 era_ = 1;

@@ -40,11 +40,15 @@ class CodeCache {
 
  private:
   CodeCache(os::MemFile file, os::Mapping write, os::Mapping run);
+  void populate();
   os::MemFile file_;
   os::Mapping write_;
   os::Mapping run_;
   std::size_t used_ = 0;
   std::size_t cold_used_ = 0;
+  // From both ends: how much has pages.
+  std::size_t populated_ = 0;
+  std::size_t cold_populated_ = 0;
 };
 
 }  // namespace cloister::jit

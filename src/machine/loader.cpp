@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/os/mapping.h"
 #include "base/size.h"
 #include "machine/address_map.h"
 #include "machine/initrd.h"
@@ -24,7 +25,10 @@ Result<std::vector<std::byte>> read_file(const os::File& file, Bytes limit) {
   if (size > limit)
     return error("{} has {}, over the limit of {}: is it the right file?", file.path(), format_size(size),
                  format_size(limit));
-  std::vector<std::byte> content(size.raw);
+  std::vector<std::byte> content;
+  content.reserve(size.raw);
+  os::allow_huge_pages({content.data(), size.raw});
+  content.resize(size.raw);
   TRY(file.read_at(0, content));
   return content;
 }
@@ -35,11 +39,16 @@ u64 least_memory(const BootContent& content) {
                   kMiB);
 }
 
+// Many pages at once, for the first write to a run of pages costs the host less than to each of them.
 void copy(std::span<const std::byte> bytes, GuestPhys to, memory::GuestMemory& memory) {
-  for (u64 at = 0; at < bytes.size(); at += kPageSize) {
+  const auto is_zero = [bytes](u64 at) {
     const auto page = bytes.subspan(at, std::min<u64>(kPageSize, bytes.size() - at));
-    if (std::all_of(page.begin(), page.end(), [](std::byte b) { return b == std::byte{0}; })) continue;
-    CHECK(memory.write(to + at, page));
+    return std::all_of(page.begin(), page.end(), [](std::byte b) { return b == std::byte{0}; });
+  };
+  for (u64 at = 0, end = 0; at < bytes.size(); at = end + kPageSize) {
+    for (end = at; end < bytes.size() && !is_zero(end);) end += kPageSize;
+    const u64 size = std::min<u64>(end, bytes.size()) - at;
+    CHECK(size == 0 || memory.write(to + at, bytes.subspan(at, size)));
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <utility>
 
 #include "base/os/fd.h"
@@ -64,5 +65,8 @@ class Mapping {
   std::byte* reserved_ = nullptr;  // with the guards and what alignment took
   u64 reserved_size_ = 0;
 };
+
+// The same hint for memory of the program's heap that is about to be filled: fewer faults.
+void allow_huge_pages(std::span<std::byte> heap);
 
 }  // namespace cloister::os
