@@ -3,6 +3,7 @@
 
 #include <array>
 #include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
@@ -75,8 +76,13 @@ Result<void> write_text(const std::string& path, const std::string& text) {
   return file.write_at(0, std::as_bytes(std::span(text)));
 }
 
-Result<void> write_profile(const std::string& path, Machine& machine) {
-  return write_text(path, TRY(machine.profile()));
+// What a person asked to be told of the machine, now that it has ended.
+Result<void> write_reports(const machine::MachineConfig& config, Machine& machine) {
+  if (!config.profile.empty()) TRY(write_text(config.profile, TRY(machine.profile())));
+  if (!config.perf_map) return {};
+  std::error_code none;
+  const std::string process = std::filesystem::read_symlink("/proc/self", none).string();
+  return write_text(fmt::format("/tmp/perf-{}.map", process), TRY(machine.perf_map()));
 }
 
 Result<void> write_stats(const std::string& path, Machine& machine, const machine::MachineConfig& config) {
@@ -146,10 +152,8 @@ ExitStatus run_cell(const RunRequest& request) {
     const auto written = write_stats(request.stats, **machine, request.machine);
     if (!written.ok()) return complain(kHostFailed, written.failure());
   }
-  if (!request.machine.profile.empty()) {
-    const auto written = write_profile(request.machine.profile, **machine);
-    if (!written.ok()) return complain(kHostFailed, written.failure());
-  }
+  const auto written = write_reports(request.machine, **machine);
+  if (!written.ok()) return complain(kHostFailed, written.failure());
   return exit_status_of(outcome->end);
 }
 

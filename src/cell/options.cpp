@@ -185,6 +185,26 @@ Result<void> set_verify(MachineConfig& config, std::string_view text) {
   return {};
 }
 
+Result<void> set_perf_map(MachineConfig& config, std::string_view text) {
+  if (text != "yes" && text != "no") return error("perf-map '{}' is not known; choose yes or no", text);
+  config.perf_map = text == "yes";
+  return {};
+}
+
+Result<void> set_stress(MachineConfig& config, std::string_view text) {
+  for (const Word& word : split_words(text)) {
+    bool* const what = word.key == "tlb"          ? &config.stress.tlb
+                       : word.key == "code"       ? &config.stress.code
+                       : word.key == "shootdowns" ? &config.stress.shootdowns
+                       : word.key == "slices"     ? &config.stress.slices
+                                                  : nullptr;
+    if (what == nullptr || !word.value.empty())
+      return error("stress '{}' is not known; choose of tlb, code, shootdowns and slices", word.key);
+    *what = true;
+  }
+  return {};
+}
+
 constexpr Option kOptions[] = {
     {"name", "NAME", "what the machine is called", false, nullptr, set_name},
     {"cpus", "N", "virtual CPUs (harts), 1 to 64; default 1", false, nullptr, set_cpus},
@@ -220,6 +240,13 @@ constexpr Option kOptions[] = {
      nullptr, set_text<&MachineConfig::profile>},
     {"symbols", "FILE", "names for the profile: the guest kernel's System.map or /proc/kallsyms", false,
      nullptr, set_text<&MachineConfig::symbols>},
+    {"perf-map", "yes|no",
+     "at the end write where translated code lies to /tmp/perf-PID.map, which perf reads; default no", false,
+     "yes", set_perf_map},
+    {"stress", "tlb,code,shootdowns,slices",
+     "for tests of the translator: tiny soft TLBs, a tiny code cache, pages shot down all the time, short "
+     "turns",
+     false, nullptr, set_stress},
     {"verify", "yes|no",
      "with --deterministic: run the interpreter beside the translator, and stop where they differ", false,
      "yes", set_verify},

@@ -61,6 +61,14 @@ TEST(Config, EveryKeyMeansWhatItsFlagMeans) {
   EXPECT_EQ(config.console, machine::ConsoleKind::kVirtio);
 }
 
+TEST(Config, StressNamesWhatIsMadeHard) {
+  MachineConfig config;
+  ASSERT_TRUE(read_config("stress = \"tlb,slices\"\nperf-map = \"yes\"", "vm.toml", config).ok());
+  EXPECT_TRUE(config.stress.tlb && config.stress.slices && config.perf_map);
+  EXPECT_FALSE(config.stress.code || config.stress.shootdowns);
+  EXPECT_THAT(refusal("stress = \"tlb,heat\""), HasSubstr("stress 'heat' is not known; choose of tlb, code"));
+}
+
 TEST(Config, AnErrorNamesThePlaceTheValueAndTheRemedy) {
   EXPECT_THAT(refusal("cpus = 0"), HasSubstr("vm.toml:1:8: cpus '0' is not a whole number from 1 to 64"));
   EXPECT_THAT(refusal("\ncpus = 65"), HasSubstr("vm.toml:2:8: cpus '65'"));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <vector>
 
 #include "hart/block.h"
@@ -42,6 +44,14 @@ class Translator {
     u64 count;
   };
   virtual std::vector<Figure> figures() const { return {}; }
+
+  // Machine code that there is now, and where the guest was when it was made, for people. Precondition: it is
+  // not being executed.
+  struct Piece {
+    std::span<const std::byte> code;
+    u64 pc;
+  };
+  virtual std::vector<Piece> pieces() const { return {}; }
 };
 
 }  // namespace cloister::hart

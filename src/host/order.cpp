@@ -107,9 +107,10 @@ Result<void> check(const MachineOrder& order) {
   if (order.machine.kernel.empty())
     return error("machine '{}' has no kernel; name one with kernel", order.name);
   TRY(machine::check_config(order.machine));
-  if (order.machine.deterministic || !order.machine.profile.empty()) {
+  if (order.machine.deterministic || !order.machine.profile.empty() || order.machine.perf_map) {
     return error(
-        "deterministic and profile are for `cloister run`, which has a machine to itself; leave them out");
+        "deterministic, profile and perf-map are for `cloister run`, which has a machine to itself; leave "
+        "them out");
   }
   // What contradicts itself is the policy's to say; a tree of this one alone tells.
   policy::memory::ClientTree tree;

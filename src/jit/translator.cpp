@@ -20,10 +20,8 @@ namespace cloister::jit {
 
 namespace {
 
-using PageCopy = std::array<std::byte, kPageSize>;
-
 // The page as it is now, or false where it is no memory. A safe point.
-bool read_page(hart::Core& core, Gpn page, PageCopy& copy) {
+bool read_page(hart::Core& core, Gpn page, std::span<std::byte, kPageSize> copy) {
   const auto frame = core.memory.frame(core.holder, page, memory::Access::kRead);
   if (!frame) return false;
   std::memcpy(copy.data(), frame->host, kPageSize);
@@ -81,30 +79,35 @@ void Translator::translate(hart::Core& core, hart::Block& block) {
 
 // -- Validity ---------------------------------------------------------------------------------------------
 
-// Drops the regions that are not right in the present epoch.
+// Drops the regions that are not right in the present epoch. Mostly nothing has changed, and that is seen by
+// one comparison for all of a page's regions.
 void Translator::validate(hart::Core& core, Page& page) {
   if (page.epoch == core.state.epoch) return;
   const auto frame = core.memory.frame(core.holder, page.number, memory::Access::kRead);
   page.epoch = core.state.epoch;
+  if (!frame) return drop_changed(core, page, nullptr);
+  const std::size_t size = page.end - page.begin;
+  if (std::memcmp(page.bytes->data() + page.begin, frame->host + page.begin, size) == 0) return;
+  PageCopy now;  // others may write meanwhile
+  std::memcpy(now.data(), frame->host, kPageSize);
+  drop_changed(core, page, &now);
+}
+
+// `now` is null where the page is no memory.
+void Translator::drop_changed(hart::Core& core, Page& page, const PageCopy* now) {
+  const auto is_of = [&](const Region& region) {
+    return std::all_of(region.spans.begin(), region.spans.end(), [&](const Region::Span& span) {
+      return std::memcmp(page.bytes->data() + span.begin, now->data() + span.begin, span.end - span.begin) ==
+             0;
+    });
+  };
   const std::vector<Region*> regions = page.regions;
   for (Region* region : regions) {
-    if (!frame || !is_of(*region, frame->host)) drop(core, *region);
+    if (now != nullptr && is_of(*region)) continue;
+    ++statistics_.changed;
+    retire(core, *region);
   }
-}
-
-bool Translator::is_of(const Region& region, const std::byte* page) {
-  const std::byte* bytes = region.bytes.data();
-  for (const Region::Span& span : region.spans) {
-    const std::size_t size = span.end - span.begin;
-    if (std::memcmp(page + span.begin, bytes, size) != 0) return false;
-    bytes += size;
-  }
-  return true;
-}
-
-void Translator::drop(hart::Core& core, Region& region) {
-  ++statistics_.changed;
-  retire(core, region);
+  if (now != nullptr) *page.bytes = *now;
 }
 
 // The code stays where slots may lead to it, and leaves at once.
@@ -116,6 +119,7 @@ void Translator::retire(hart::Core& core, Region& region) {
     const auto found = places_.find(address);
     if (found == places_.end() || found->second.region != &region) continue;
     places_.erase(found);
+    region.page->places.reset(entry.offset / 2u);
     hart::Block* block = core.blocks.find(address);
     if (block == nullptr || block->translated != &entry) continue;
     block->translated = nullptr;
@@ -137,11 +141,13 @@ ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::
                             Tier tier) {
   const u64 base = address & ~kPageMask;
   const bool first = tier == Tier::kFirst;
+  const auto known_page = pages_.find(gpn_of({address}).raw);
+  const auto has_code = [&](u16 offset) {
+    return known_page != pages_.end() && known_page->second.places.test(offset / 2u);
+  };
   const auto* starts = core.blocks.starts(gpn_of({address}));
   const auto was_executed = [&](u16 offset) { return starts != nullptr && starts->test(offset / 2u); };
-  const auto wanted = [&](u16 offset) {
-    return was_executed(offset) && !(first && places_.contains(base + offset));
-  };
+  const auto wanted = [&](u16 offset) { return was_executed(offset) && !(first && has_code(offset)); };
   std::vector<u16> executed;
   for (u16 offset = 0; offset < kPageSize && !first; offset = static_cast<u16>(offset + 2)) {
     if (was_executed(offset)) executed.push_back(offset);
@@ -150,9 +156,10 @@ ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::
                                 first ? ir::kFirstLimits : ir::kHotLimits, wanted, executed);
   region.page = gpn_of({address});
   region.counts_entries = first;
+  if (first) return region;
   for (ir::Block& block : region.blocks) {
     const auto known = places_.find(base + block.begin);
-    if (!first && known != places_.end()) block.runs = known->second.region->runs(block.begin);
+    if (known != places_.end()) block.runs = known->second.region->runs(block.begin);
   }
   return region;
 }
@@ -160,6 +167,8 @@ ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::
 const void* Translator::make(hart::Core& core, u64 address, Tier tier) {
   PageCopy page;
   if (!read_page(core, gpn_of({address}), page)) return nullptr;
+  const auto known = pages_.find(gpn_of({address}).raw);
+  if (known != pages_.end() && *known->second.bytes != page) drop_changed(core, known->second, &page);
   ir::Region region = read(core, address, page, tier);
   if (region.blocks.front().steps.empty()) return nullptr;
   passes::fuse(region);
@@ -175,17 +184,24 @@ const void* Translator::make(hart::Core& core, u64 address, Tier tier) {
   if (!code) return nullptr;
   Region& made = *regions_.emplace_back(std::make_unique<Region>());
   made.code = std::move(*code);
-  made.page =
-      &pages_.try_emplace(gpn_of({address}).raw, Page{gpn_of({address}), core.state.epoch, {}}).first->second;
+  Page& home = pages_.try_emplace(gpn_of({address}).raw).first->second;
+  if (home.bytes == nullptr) {
+    home.number = gpn_of({address});
+    home.epoch = core.state.epoch;
+    home.bytes = std::make_unique<PageCopy>(page);
+  }
+  made.page = &home;
   made.index = regions_.size() - 1;
   made.is_final = tier == Tier::kFinal;
-  note_sources(made, region, page);
+  const u64 pc = core.state.pc;
+  made.pc = ((pc ^ address) & kPageMask) == 0 ? pc : address;
+  note_sources(made, region);
   publish(core, made);
   return &made.code.entries.front();
 }
 
 // The blocks' bytes, each once.
-void Translator::note_sources(Region& region, const ir::Region& made_of, std::span<const std::byte> page) {
+void Translator::note_sources(Region& region, const ir::Region& made_of) {
   ++statistics_.regions;
   statistics_.bytes += region.code.size;
   std::vector<Region::Span>& spans = region.spans;
@@ -203,8 +219,8 @@ void Translator::note_sources(Region& region, const ir::Region& made_of, std::sp
     }
   }
   spans.resize(last + 1);
-  for (const Region::Span& span : spans)
-    region.bytes.insert(region.bytes.end(), page.begin() + span.begin, page.begin() + span.end);
+  region.page->begin = std::min(region.page->begin, spans.front().begin);
+  region.page->end = std::max(region.page->end, spans.back().end);
 }
 
 // From now on blocks and slots lead there, also from what it takes the place of.
@@ -221,6 +237,7 @@ void Translator::publish(hart::Core& core, Region& region) {
       retire(core, *found->second.region);
     }
     places_.insert_or_assign(address, Place{&region, &entry});
+    region.page->places.set(entry.offset / 2u);
     if (hart::Block* block = core.blocks.find(address)) block->translated = &entry;
   }
 }
@@ -269,6 +286,14 @@ std::vector<hart::Translator::Figure> Translator::figures() const {
           {"bytes of translated code now", cache_->used()},
           {"times that the code cache was full", statistics_.clears},
           {"regions dropped for changed code", statistics_.changed}};
+}
+
+std::vector<hart::Translator::Piece> Translator::pieces() const {
+  std::vector<Piece> result;
+  for (const auto& region : regions_) {
+    for (const auto& part : region->code.parts) result.push_back({part, region->pc});
+  }
+  return result;
 }
 
 // -- Running ----------------------------------------------------------------------------------------------

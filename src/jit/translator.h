@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <unordered_map>
@@ -37,8 +38,8 @@ struct TranslatorStatistics {
 // blocks.
 //
 // Code that changed. Stores are not watched. A page's regions are right for one epoch of the hart, which a
-// fence.i counts up: enter() compares the guest's bytes of all of them with memory before the first of the
-// page runs in another epoch. Jump entries are of an epoch too. Within a page regions lead to each other
+// fence.i counts up: enter() compares the page, as it was when they were made, with memory before the first
+// of them runs in another epoch. Jump entries are of an epoch too. Within a page regions lead to each other
 // without a look, for they are right together.
 class Translator final : public hart::Translator {
  public:
@@ -53,6 +54,7 @@ class Translator final : public hart::Translator {
 
   const TranslatorStatistics& statistics() const { return statistics_; }
   std::vector<Figure> figures() const override;
+  std::vector<Piece> pieces() const override;
 
  private:
   // Guest code and the machine code made of it. Found again by its Header.
@@ -67,17 +69,23 @@ class Translator final : public hart::Translator {
       u16 begin;
       u16 end;
     };
-    std::vector<Span> spans;       // what the code was made of, offsets in the page
-    std::vector<std::byte> bytes;  // of the spans, one behind the other
+    std::vector<Span> spans;  // what the code was made of, offsets in the page
+    u64 pc = 0;               // where the guest was when it was made
 
     const x64::Code::Entry* entry(u64 offset) const;  // nullptr when no block begins there
     u64 runs(u64 offset) const;                       // of the block that begins there, if counted
   };
+  using PageCopy = std::array<std::byte, kPageSize>;
   // A page of guest memory that has regions.
   struct Page {
     Gpn number;
     u32 epoch = 0;  // in which they are right
     std::vector<Region*> regions;
+    hart::BlockCache::Starts places{};  // where blocks with code begin
+    // What its regions are made of: of these bytes those of their spans, all within [begin, end).
+    std::unique_ptr<PageCopy> bytes;
+    u16 begin = kPageSize;
+    u16 end = 0;
   };
   struct Place {
     Region* region;
@@ -87,15 +95,14 @@ class Translator final : public hart::Translator {
   Translator(const TranslatorOptions& options, std::unique_ptr<CodeCache> cache);
   void validate(hart::Core& core, Page& page);
   const x64::Code::Entry* right_entry(hart::Core& core, const hart::Block& block);
-  static bool is_of(const Region& region, const std::byte* page);  // made of this page's bytes
-  void drop(hart::Core& core, Region& region);
+  void drop_changed(hart::Core& core, Page& page, const PageCopy* now);
   void retire(hart::Core& core, Region& region);
   enum class Tier : u8 { kFirst, kFinal };
   const void* make(hart::Core& core, u64 address, Tier tier);
   ir::Region read(hart::Core& core, u64 address, std::span<const std::byte, kPageSize> page, Tier tier);
   void want_better(hart::Core& core, x64::Header* header);
   void supersede(Region& old, const Region& better);
-  void note_sources(Region& region, const ir::Region& made_of, std::span<const std::byte> page);
+  void note_sources(Region& region, const ir::Region& made_of);
   void publish(hart::Core& core, Region& region);
   void clear(hart::Core& core);
   void lead(const std::byte* from, const void* to);

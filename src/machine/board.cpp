@@ -57,7 +57,7 @@ Board::Board(const MachineConfig& config, Clock& clock, std::unique_ptr<memory::
       memory_(std::move(memory)),
       loop_(std::move(loop)),
       files_(std::move(files)),
-      harts_(std::move(translators), *memory_, *this),
+      harts_(std::move(translators), *memory_, *this, hart_options(config)),
       sbi_(*this),
       hypercall_(*memory_, features_of(config)) {
   memory_->condition().write(condition_of(config.memory));
@@ -135,6 +135,16 @@ void Board::clear_memory() {
     (void)memory_->discard(batch);
   }
   CHECK(memory_->fill_zero(memory_->base(), memory_->size()));
+}
+
+// As samplers and reclaimers do it, but much more often. Low addresses are more likely: the kernel is there.
+void Board::shoot_down_some() {
+  constexpr u64 kSome = 32, kMoreThanAreNamed = 600;
+  Random random(shots_.fetch_add(1));
+  const u64 count = memory_->size().raw / kPageSize;
+  std::vector<Gpn> pages(random.one_in(8) ? kMoreThanAreNamed : kSome);
+  for (Gpn& page : pages) page = Gpn{gpn_of(memory_->base()).raw + random.below(random.below(count) + 1)};
+  (void)memory_->take_touched(pages);
 }
 
 void Board::end(PowerEvent event) {

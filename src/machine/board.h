@@ -51,8 +51,12 @@ class Board final : public hart::Environment, private SbiPlatform, private devic
   void end(PowerEvent event);
   void stop();
 
-  // What a runner does after each slice of guest code: shows what was printed.
-  void after_slice() { peripherals_->flush_console(); }
+  // What a runner does after each slice of guest code, on the hart's thread: shows what was printed.
+  void after_slice() {
+    peripherals_->flush_console();
+    if (config_.stress.shootdowns) shoot_down_some();
+  }
+  const Stress& stress() const { return config_.stress; }
   // When the real-time clock wants a look, in time since power-on; ~0: never. For the deterministic runner.
   Nanos alarm_deadline() const { return Nanos{alarm_.load(std::memory_order_relaxed)}; }
   void check_alarm();
@@ -99,6 +103,8 @@ class Board final : public hart::Environment, private SbiPlatform, private devic
   void wake_at(Nanos time) override;
   void start_alarm_timer();
 
+  void shoot_down_some();
+
   const MachineConfig config_;
   Clock& clock_;
   PowerSwitch power_;
@@ -107,6 +113,7 @@ class Board final : public hart::Environment, private SbiPlatform, private devic
   BootFiles files_;
   std::optional<BootContent> content_;  // read and checked, not yet loaded
   Placement placement_;
+  std::atomic<u64> shots_{0};  // of shoot_down_some()
   Harts harts_;
   Sbi sbi_;
   Hypercall hypercall_;

@@ -40,6 +40,14 @@ enum class ConsoleKind { kUart, kVirtio };
 enum class Engine { kInterpreter, kTranslator };
 enum class OnReboot { kRestart, kStop };
 
+// How a machine is made hard for its translator, for tests.
+struct Stress {
+  bool tlb = false;         // soft TLBs of four entries
+  bool code = false;        // 256 KiB for a hart's translated code, and for its decoded: both are always full
+  bool shootdowns = false;  // after each slice of a hart, pages anywhere are shot down
+  bool slices = false;      // deterministic mode: turns of few instructions
+};
+
 // One machine, as asked for. Defaults are `cloister run`'s.
 struct MachineConfig {
   std::string name = "cell";
@@ -64,8 +72,10 @@ struct MachineConfig {
   // End::kFailure. Needs the translator, deterministic mode and disks that are not written in place. What is
   // typed is dropped.
   bool verify = false;
-  std::string profile;  // a file for where the guest spent its time; empty: none
-  std::string symbols;  // names for it, as System.map has them; empty: none
+  std::string profile;    // a file for where the guest spent its time; empty: none
+  std::string symbols;    // names for it, as System.map has them; empty: none
+  bool perf_map = false;  // at the end /tmp/perf-PID.map says where translated code lies
+  Stress stress;
 };
 
 inline constexpr u32 kMaxCpus = 64;

@@ -10,13 +10,26 @@ namespace {
 // less than 64 MiB for itself. The working set of a kernel and a program is a few MiB.
 constexpr Bytes kTranslatedCode{24 * kMiB};
 
+// What runs often is translated, and its decoded form used no more.
+constexpr Bytes kDecodedBesideTranslated{6 * kMiB};
+constexpr Bytes kTinyCode{256 * kKiB};
+
 }  // namespace
+
+hart::HartOptions hart_options(const MachineConfig& config) {
+  hart::HartOptions options;
+  if (config.engine == Engine::kTranslator) options.code_cache = kDecodedBesideTranslated;
+  if (config.stress.code) options.code_cache = kTinyCode;
+  if (config.stress.tlb) options.tlb_entries = 4;
+  return options;
+}
 
 Result<Translators> make_translators(const MachineConfig& config) {
   Translators translators(config.cpus);
   if (config.engine == Engine::kInterpreter) return translators;
   jit::TranslatorOptions options;
   options.code_cache.raw = kTranslatedCode.raw / config.cpus / kPageSize * kPageSize;
+  if (config.stress.code) options.code_cache = kTinyCode;
   for (auto& translator : translators) translator = TRY(jit::Translator::create(options));
   return translators;
 }

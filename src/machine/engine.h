@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "hart/hart.h"
 #include "hart/translator.h"
 #include "machine/config.h"
 
@@ -14,5 +15,8 @@ namespace cloister::machine {
 // left for code.
 using Translators = std::vector<std::unique_ptr<hart::Translator>>;
 Result<Translators> make_translators(const MachineConfig& config);
+
+// What the machine's harts are made with, but for their translators.
+hart::HartOptions hart_options(const MachineConfig& config);
 
 }  // namespace cloister::machine

@@ -27,9 +27,13 @@ void for_each_hart(HartMask harts, Use&& use) {
 
 }  // namespace
 
-Harts::Harts(Translators translators, memory::GuestMemory& memory, hart::Environment& environment) {
-  for (auto& translator : translators)
-    slots_.push_back(std::make_unique<HartSlot>(count(), memory, environment, std::move(translator)));
+Harts::Harts(Translators translators, memory::GuestMemory& memory, hart::Environment& environment,
+             hart::HartOptions options) {
+  for (auto& translator : translators) {
+    options.translator = translator.get();
+    slots_.push_back(
+        std::make_unique<HartSlot>(count(), memory, environment, options, std::move(translator)));
+  }
 }
 
 bool Harts::start(u32 id, GuestPhys pc, u64 opaque) {

@@ -16,15 +16,10 @@ namespace cloister::machine {
 
 // One hart, with what the SBI's hart state management (HSM) and the statistics keep of it.
 struct HartSlot {
+  // `options` name `made`.
   HartSlot(u32 id, memory::GuestMemory& memory, hart::Environment& environment,
-           std::unique_ptr<hart::Translator> made)
-      : translator(std::move(made)),
-        hart(id, memory, environment,
-             {.code_cache = translator ? kDecodedBesideTranslated : hart::HartOptions().code_cache,
-              .translator = translator.get()}) {}
-
-  // What runs often is translated, and its decoded form used no more.
-  static constexpr Bytes kDecodedBesideTranslated{6 * kMiB};
+           const hart::HartOptions& options, std::unique_ptr<hart::Translator> made)
+      : translator(std::move(made)), hart(id, memory, environment, options) {}
 
   const std::unique_ptr<hart::Translator> translator;
   hart::Hart hart;
@@ -42,7 +37,8 @@ struct HartSlot {
 class Harts {
  public:
   // A hart for each translator.
-  Harts(Translators translators, memory::GuestMemory& memory, hart::Environment& environment);
+  Harts(Translators translators, memory::GuestMemory& memory, hart::Environment& environment,
+        hart::HartOptions options);
 
   u32 count() const { return static_cast<u32>(slots_.size()); }
   HartSlot& operator[](u32 id) { return *slots_[id]; }

@@ -76,6 +76,13 @@ Result<void> check_against_host(Bytes memory) {
                kMostOvercommit, format_size(most));
 }
 
+Result<Symbols> symbols_of(const MachineConfig& config) {
+  // Bound: a kernel's symbols are some 10 MiB.
+  constexpr Bytes kMostSymbols{256 * kMiB};
+  if (config.symbols.empty()) return Symbols();
+  return Symbols(TRY(os::read_text_file(config.symbols, kMostSymbols)));
+}
+
 class NoConsole final : public device::ConsoleSink {
  public:
   void write(std::span<const std::byte>) override {}
@@ -223,12 +230,8 @@ Statistics Machine::statistics() const {
 }
 
 Result<std::string> Machine::profile() const {
-  // Bound: a kernel's symbols are some 10 MiB.
-  constexpr Bytes kMostSymbols{256 * kMiB};
   const State& state = *state_;
-  Symbols symbols;
-  if (!state.config.symbols.empty())
-    symbols = Symbols(TRY(os::read_text_file(state.config.symbols, kMostSymbols)));
+  const Symbols symbols = TRY(symbols_of(state.config));
   Profile profile;
   const Harts& harts = state.board->harts();
   for (u32 id = 0; id < harts.count(); ++id) {
@@ -239,6 +242,21 @@ Result<std::string> Machine::profile() const {
     for (const auto& figure : slot.translator->figures()) profile.add(figure.what, figure.count);
   }
   return profile.text();
+}
+
+Result<std::string> Machine::perf_map() const {
+  const State& state = *state_;
+  const Symbols symbols = TRY(symbols_of(state.config));
+  std::string text;
+  const Harts& harts = state.board->harts();
+  for (u32 id = 0; id < harts.count(); ++id) {
+    if (harts[id].translator == nullptr) continue;
+    for (const auto& piece : harts[id].translator->pieces()) {
+      text += fmt::format("{:x} {:x} guest {}\n", reinterpret_cast<u64>(piece.code.data()), piece.code.size(),
+                          symbols.name_of(piece.pc));
+    }
+  }
+  return text;
 }
 
 u64 Machine::memory_digest() { return digest(state_->board->memory()); }

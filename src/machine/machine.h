@@ -93,6 +93,9 @@ class Machine {
   // Where the guest spent its time, for people, when the configuration asked for it. Refused: no symbols
   // where it named some. Precondition: run() is not under way.
   Result<std::string> profile() const;
+  // Where translated code lies, in the form of perf's maps: address, size, name. Refused: as profile().
+  // Precondition: run() is not under way.
+  Result<std::string> perf_map() const;
   // XXH3 over all of the guest's memory; two deterministic runs of one seed end with the same.
   // Precondition: run() is not under way.
   u64 memory_digest();

@@ -6,7 +6,7 @@
 namespace cloister::machine {
 
 void run_deterministic(Board& board, VirtualClock& clock, Random& random) {
-  Turns turns(board, clock, random, {});
+  Turns turns(board, clock, random, Turns::lengths_for(board, {}));
   while (board.power().on()) turns.round();
   board.after_slice();
 }

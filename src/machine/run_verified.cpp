@@ -73,8 +73,9 @@ class Comparison {
 }  // namespace
 
 std::string run_verified(Twin tested, Twin reference) {
-  Turns turns(tested.board, tested.clock, tested.random, kLengths);
-  Turns reference_turns(reference.board, reference.clock, reference.random, kLengths);
+  const Turns::Lengths lengths = Turns::lengths_for(tested.board, kLengths);
+  Turns turns(tested.board, tested.clock, tested.random, lengths);
+  Turns reference_turns(reference.board, reference.clock, reference.random, lengths);
   Comparison comparison(tested, reference);
   std::string found;
   for (u64 rounds = 1; found.empty() && tested.board.power().on(); ++rounds) {

@@ -32,6 +32,39 @@ Program loop(u64 rounds) {
   return program;
 }
 
+// Two functions of one page are called in turns, often enough to be translated; one is written anew now and
+// then.
+Program rewriting() {
+  constexpr u64 kPage = 0x8040'0000, kAddOneToA0 = 0x00150513, kReturn = 0x00008067, kOneMore = 1 << 20;
+  constexpr i32 kOther = 64;
+  Program program;
+  program.li(kS0, kPage + kOther);
+  program.li(kT0, kAddOneToA0);
+  program.li(kT1, kReturn);
+  program.store_double(kT0, kS0);  // and four bytes of zeros, which the next takes the place of
+  program.addi(kS0, kS0, 4);
+  program.store_word(kT1, kS0);
+  program.li(kS0, kPage + 4);
+  program.store_word(kT1, kS0);
+  program.addi(kS0, kS0, -4);
+  program.li(kA1, kOneMore);
+  program.li(kS1, 30);
+  const Label anew = program.here();
+  program.store_word(kT0, kS0);
+  program.fence_i();
+  program.li(kT2, 50);
+  const Label again = program.here();
+  program.call(kS0);
+  program.call(kS0, kOther);
+  program.addi(kT2, kT2, -1);
+  program.bne(kT2, kZero, again);
+  program.add(kT0, kT0, kA1);
+  program.addi(kS1, kS1, -1);
+  program.bne(kS1, kZero, anew);
+  program.power_off();
+  return program;
+}
+
 struct RunVerified : ::testing::Test {
   RunVerified() : folder(::testing::TempDir() + "run_verified_test." + std::to_string(::getpid())) {
     std::filesystem::create_directories(folder);
@@ -64,6 +97,29 @@ TEST_F(RunVerified, FindsNothingWhereBothEnginesGoTheSameWay) {
   config.verify = true;
   auto machine = Machine::create(config, screen).take();
   EXPECT_EQ(machine->run().take().end, End::kPowerOff);
+}
+
+TEST_F(RunVerified, CodeThatIsWrittenAnewRunsAsWritten) {
+  config = with(rewriting(), "kernel");
+  config.verify = true;
+  auto machine = Machine::create(config, screen).take();
+  EXPECT_EQ(machine->run().take().end, End::kPowerOff);
+}
+
+TEST_F(RunVerified, FindsNothingWhereTheTranslatorHasItHard) {
+  for (const Program& program : {loop(20'000), rewriting()}) {
+    config = with(program, "kernel");
+    config.verify = true;
+    config.stress = {true, true, true, true};
+    auto machine = Machine::create(config, screen).take();
+    EXPECT_EQ(machine->run().take().end, End::kPowerOff);
+  }
+}
+
+TEST_F(RunVerified, WhereTranslatedCodeLiesIsToldByTheGuestsAddresses) {
+  auto machine = Machine::create(with(loop(100'000), "kernel"), screen).take();
+  EXPECT_EQ(machine->run().take().end, End::kPowerOff);
+  EXPECT_THAT(machine->perf_map().take(), HasSubstr(" guest 0x80200000\n"));
 }
 
 TEST_F(RunVerified, TellsTheFirstDifferenceWithBothValues) {

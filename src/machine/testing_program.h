@@ -46,6 +46,10 @@ class Program {
     if (low != 0) addi(rd, rd, static_cast<i32>(low));
   }
   void addi(Reg rd, Reg rs, i32 value) { word(static_cast<u32>(value) << 20 | rs << 15 | rd << 7 | 0x13); }
+  void add(Reg rd, Reg a, Reg b) { word(b << 20 | a << 15 | rd << 7 | 0x33); }
+  // To the code at `base` + offset, whose return comes back; clobbers ra.
+  void call(Reg base, i32 offset = 0) { word(static_cast<u32>(offset) << 20 | base << 15 | 1u << 7 | 0x67); }
+  void fence_i() { word(0x0000100f); }
   void mv(Reg rd, Reg rs) { addi(rd, rs, 0); }
   void load_word(Reg rd, Reg base) { word(base << 15 | 2u << 12 | rd << 7 | 0x03); }
   void store_word(Reg value, Reg base) { word(value << 20 | base << 15 | 2u << 12 | 0x23); }

@@ -18,6 +18,10 @@ class Turns {
     u64 shortest = 100;
     u64 longest = 20'000;
   };
+  // `usual`, or such that a hart is stopped all the time, where the board is under that stress.
+  static Lengths lengths_for(const Board& board, Lengths usual) {
+    return board.stress().slices ? Lengths{1, 200} : usual;
+  }
 
   Turns(Board& board, VirtualClock& clock, Random& random, Lengths lengths)
       : board_(board), clock_(clock), random_(random), lengths_(lengths), waiting_(board.harts().count()) {}

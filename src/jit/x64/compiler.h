@@ -3,9 +3,11 @@
 
 #include <asmjit/asmjit.h>
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "hart/block.h"
@@ -81,6 +83,7 @@ struct Code {
   std::vector<Entry> entries;      // the region's first block first
   std::unique_ptr<Header> header;  // must live as long as the machine code
   std::size_t size = 0;
+  std::array<std::span<const std::byte>, 2> parts;  // where it runs: what runs often, what seldom does
   // All entries go by `enter`. With a jump to `stale` written there, each leaves at once.
   const std::byte* enter = nullptr;
   const std::byte* stale = nullptr;

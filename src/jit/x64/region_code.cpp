@@ -258,7 +258,7 @@ bool RegionCode::place_sections(CodeCache& cache) {
     std::memcpy(to, section->data(), size);
   }
   base_ = place.run;
-  size_ = place.write.size() + rest.write.size();
+  parts_ = {std::span(place.run, place.write.size()), std::span(rest.run, rest.write.size())};
   return true;
 }
 
@@ -273,7 +273,8 @@ std::optional<Code> RegionCode::finish(CodeCache& cache) {
   code.enter = address(enter_);
   code.stale = address(stale_);
   code.header = std::move(header_);
-  code.size = size_;
+  code.size = parts_[0].size() + parts_[1].size();
+  code.parts = parts_;
   code.runs = std::move(runs_);
   code.sites = std::move(sites_);
   code.uops = std::move(uops_);

@@ -208,7 +208,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   x86::Assembler a_;
   asmjit::Section* cold_ = nullptr;  // for what seldom runs
   const std::byte* base_ = nullptr;  // where the code begins
-  std::size_t size_ = 0;
+  std::array<std::span<const std::byte>, 2> parts_;
   const Homes homes_;
   Emitter emit_;
 
