@@ -182,9 +182,9 @@ def busybox():
     return pathlib.Path(made.stdout.strip().splitlines()[-1])
 
 
-def debian():
-    """The path of the Debian test disk; .kernel and .initrd lie beside it."""
-    made = subprocess.run([ROOT / "tools/image/debian.sh", CACHE], check=True, stdout=subprocess.PIPE, text=True)
+def debian(kind="tools"):
+    """The path of a Debian test disk, of the kinds that tools/image/debian.sh knows; .kernel and .initrd lie beside it."""
+    made = subprocess.run([ROOT / "tools/image/debian.sh", CACHE, kind], check=True, stdout=subprocess.PIPE, text=True)
     return pathlib.Path(made.stdout.strip().splitlines()[-1])
 
 

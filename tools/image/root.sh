@@ -46,6 +46,7 @@ write_settings() {
 
 if [[ $slim == yes ]]; then
   python3 "$here/unpack.py" "$root" "$work/packages" --slim
+  mkdir -p "$root/usr/share/man/man1" # packages' scripts make links there
 else
   python3 "$here/unpack.py" "$root" "$work/packages"
 fi
