@@ -188,7 +188,7 @@ TEST_F(BridgeTest, ShrinksAProgramByItsKnobAndGivesBackWhatItHad) {
   Redis redis(loop_, folder_ + "/redis");
   ProgramSettings one;
   one.kind = ProgramKind::kRedis;
-  one.name = "cache";
+  one.name = "redis cache";
   one.place.path = folder_ + "/redis";
   one.floor = 100 * kMiB;
   settings_.programs = {one};
@@ -214,7 +214,7 @@ TEST_F(BridgeTest, AProgramThatForgetsNothingIsLeftAlone) {
   redis.policy = "noeviction";
   ProgramSettings one;
   one.kind = ProgramKind::kRedis;
-  one.name = "store";
+  one.name = "memcached store";
   one.place.path = folder_ + "/redis";
   settings_.programs = {one};
   Bridge bridge(loop_, settings_, folder_);
@@ -230,7 +230,7 @@ TEST_F(BridgeTest, LowersAGroupsLimit) {
   std::ofstream(folder_ + "/memory.high") << "max\n";
   ProgramSettings one;
   one.kind = ProgramKind::kGroup;
-  one.name = "batch";
+  one.name = "cgroup batch";
   one.path = folder_;
   one.floor = 300 * kMiB;
   settings_.programs = {one};
@@ -249,7 +249,7 @@ TEST_F(BridgeTest, RunsHooksWithTheConditionInTheirEnvironment) {
   std::filesystem::permissions(script, std::filesystem::perms::owner_all);
   ProgramSettings one;
   one.kind = ProgramKind::kHook;
-  one.name = "note";
+  one.name = "hook note";
   one.command = {script};
   settings_.programs = {one};
   Bridge bridge(loop_, settings_, folder_);

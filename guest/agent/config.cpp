@@ -183,7 +183,7 @@ class Reader {
     if (space == std::string::npos) return "section [" + section_ + "] wants a name: [" + section_ + " NAME]";
     ProgramSettings program;
     program.kind = kind->second;
-    program.name = std::string(trimmed(section_.substr(space)));
+    program.name = section_;
     if (program.name.find('/') != std::string::npos) return "a name has no slash";
     needed_ = needed_key(program.kind);
     bridge_.programs.push_back(program);

@@ -23,7 +23,7 @@ enum class ProgramKind { kRedis, kMemcached, kJvm, kGroup, kHook };
 // One program with a knob, as the configuration names it. What its kind does not use stays empty.
 struct ProgramSettings {
   ProgramKind kind = ProgramKind::kHook;
-  std::string name;
+  std::string name;                  // its section's: "valkey cache"
   Place place;                       // redis, memcached
   std::string user, password;        // redis
   std::string pid_file;              // jvm

@@ -31,7 +31,7 @@ spread = 100ms
 address = /run/redis.sock
 password = a b = c
 floor = 64MiB
-[valkey other]
+[valkey cache]
 address = 127.0.0.1:6379
 user = agent
 weight = 3
@@ -53,11 +53,12 @@ command = /usr/bin/logger -t memory
   EXPECT_EQ(bridge_.repeat, 5000u);
   EXPECT_EQ(bridge_.spread, 100u);
   ASSERT_EQ(bridge_.programs.size(), 6u);
-  EXPECT_EQ(bridge_.programs[0].name, "cache");
+  EXPECT_EQ(bridge_.programs[0].name, "redis cache");
   EXPECT_EQ(bridge_.programs[0].place.path, "/run/redis.sock");
   EXPECT_EQ(bridge_.programs[0].password, "a b = c");
   EXPECT_EQ(bridge_.programs[0].floor, 64u << 20);
   EXPECT_EQ(bridge_.programs[1].kind, ProgramKind::kRedis);
+  EXPECT_EQ(bridge_.programs[1].name, "valkey cache") << "another one, of the same kind";
   EXPECT_EQ(bridge_.programs[1].place.port, 6379);
   EXPECT_EQ(bridge_.programs[1].weight, 3u);
   EXPECT_EQ(bridge_.programs[2].place.host, "::1");

@@ -83,7 +83,7 @@ void Hooks::run(Hook& hook, const cloister_condition& condition) {
   hook.id = fork();
   if (hook.id == 0) become(hook.command, condition);
   if (hook.id > 0) hook.handle = static_cast<int>(syscall(SYS_pidfd_open, hook.id, 0));
-  if (hook.handle < 0) return say(Weight::kWarning, "hook %s: %s", hook.name.c_str(), std::strerror(errno));
+  if (hook.handle < 0) return say(Weight::kWarning, "%s: %s", hook.name.c_str(), std::strerror(errno));
   loop_.watch(hook.handle, EPOLLIN, [this, &hook](std::uint32_t) { ended(hook); });
 }
 
@@ -94,7 +94,7 @@ void Hooks::ended(Hook& hook) {
   close(hook.handle);
   hook.handle = -1;
   if (status != 0)
-    say(Weight::kWarning, "hook %s: %s ended with status %d", hook.name.c_str(), hook.command[0].c_str(),
+    say(Weight::kWarning, "%s: %s ended with status %d", hook.name.c_str(), hook.command[0].c_str(),
         WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 

@@ -14,11 +14,6 @@ namespace {
 
 constexpr std::uint64_t kTicksPerMillisecond = 10'000;
 
-const char* word_of(ProgramKind kind) {
-  constexpr const char* kWords[] = {"redis", "memcached", "jvm", "cgroup", "hook"};
-  return kWords[static_cast<int>(kind)];
-}
-
 // Kept free: the balloon does not take the last of what is available either.
 std::uint64_t spare_of(const Signs& signs) {
   const std::uint64_t kept = signs.total / 16;
@@ -116,7 +111,7 @@ void Releases::turn(std::size_t index, std::uint64_t limit) {
   member.program->turn_to(to, [this, index, to, limit](const std::string& why) {
     Member& done = members_[index];
     if (why.empty()) {
-      say(Weight::kInfo, "%s %s may use %llu MiB", word_of(done.settings.kind), done.settings.name.c_str(),
+      say(Weight::kInfo, "%s may use %llu MiB", done.settings.name.c_str(),
           static_cast<unsigned long long>(limit >> 20));
       done.set_to = to;
       done.complaint.clear();
@@ -134,22 +129,17 @@ void Releases::turned() { --awaited_; }
 void Releases::complain(Member& member, const std::string& why) {
   if (why == member.complaint) return;
   member.complaint = why;
-  say(Weight::kWarning, "%s %s: %s", word_of(member.settings.kind), member.settings.name.c_str(),
-      why.c_str());
+  say(Weight::kWarning, "%s: %s", member.settings.name.c_str(), why.c_str());
 }
 
-std::string Releases::key_of(const Member& member) const {
-  return std::string(word_of(member.settings.kind)) + " " + member.settings.name;
-}
-
-// Lines of a kind and name, then what was set and what was given.
+// Lines of a name, then what was set and what was given.
 void Releases::read_notes() {
   std::ifstream file(notes_);
   for (std::string line; std::getline(file, line);) {
     const std::size_t tab = line.find('\t');
     if (tab == std::string::npos) continue;
     for (Member& member : members_) {
-      if (key_of(member) != line.substr(0, tab)) continue;
+      if (member.settings.name != line.substr(0, tab)) continue;
       std::istringstream numbers(line.substr(tab + 1));
       member.noted = static_cast<bool>(numbers >> member.set_to >> member.given);
     }
@@ -161,7 +151,7 @@ void Releases::write_notes() const {
   {
     std::ofstream file(temporary);
     for (const Member& member : members_) {
-      if (member.noted) file << key_of(member) << '\t' << member.set_to << '\t' << member.given << '\n';
+      if (member.noted) file << member.settings.name << '\t' << member.set_to << '\t' << member.given << '\n';
     }
   }
   std::rename(temporary.c_str(), notes_.c_str());

@@ -50,7 +50,6 @@ class Releases {
   void complain(Member& member, const std::string& why);
   void read_notes();
   void write_notes() const;
-  std::string key_of(const Member& member) const;
 
   Loop& loop_;
   ReleasePolicy policy_;
