@@ -34,6 +34,7 @@ ConditionInputs inputs_of(const MemoryCondition::Facts& facts, const control::St
   inputs.without_frames =
       units_of(facts.usage.in(PageState::kZero) + facts.usage.in(PageState::kBalloonValue));
   inputs.guest_available = facts.balloon.signs.available;
+  inputs.swapped = units_of(facts.usage.in(PageState::kSwapped) + facts.usage.in(PageState::kCompressed));
   return inputs;
 }
 
@@ -47,7 +48,8 @@ MemoryCondition::MemoryCondition(Bytes configured) : configured_(configured) {
 MemoryCondition::News MemoryCondition::update(const Facts& facts) {
   const u64 all = configured_.raw >> kPageShift;
   const control::Standing standing = standing_.value_or(control::Standing{0, 0, all, all});
-  const ConditionInputs inputs = inputs_of(facts, standing);
+  ConditionInputs inputs = inputs_of(facts, standing);
+  inputs.swap_in_rate = {swap_ins_.update(facts.swapped_in.raw, facts.now)};
   had_applications_ |= facts.balloon.applications != 0;
   cloister_condition& record = record_;
   const u64 target_before = record.target;
@@ -60,11 +62,11 @@ MemoryCondition::News MemoryCondition::update(const Facts& facts) {
   record.held = bytes(inputs.held);
   record.balloon = bytes(balloon_of(facts, had_applications_));
   record.gap = bytes(gap_of(inputs.held, inputs.target));
-  record.swapped = bytes(facts.usage.in(PageState::kSwapped) + facts.usage.in(PageState::kCompressed));
-  record.swap_in_rate = swap_ins_.update(facts.swapped_in.raw, facts.now) << kPageShift;
+  record.swapped = bytes(inputs.swapped);
+  record.swap_in_rate = bytes(inputs.swap_in_rate);
   record.page_out_rate = page_outs_.update(facts.balloon_written.raw, facts.now) << kPageShift;
   record.available = bytes(available_of(inputs));
-  record.release = level_.level() == policy::memory::ConditionLevel::kAmple ? 0 : record.gap;
+  record.release = bytes(level_.release(inputs));
   record.deadline = record.release == 0 ? 0 : deadline_;
   if (changed) return News::kLevel;
   return record.target != target_before ? News::kTarget : News::kNone;

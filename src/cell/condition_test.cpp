@@ -87,6 +87,20 @@ TEST_F(ConditionTest, TheDeathOfTheApplicationsIsTheEndOfTheBalloon) {
   EXPECT_EQ(record().balloon, 0u);
 }
 
+TEST_F(ConditionTest, WhatForceTookAndTheGuestReadsBackIsToBeReleased) {
+  stand(HostState::kHigh, 50'000);
+  facts.usage.frames = {50'000};
+  in(PageState::kSwapped) = {9'000};
+  in(PageState::kCompressed) = {1'000};
+  update();
+  EXPECT_EQ(record().level, u32{CLOISTER_AMPLE}) << "nobody wants it";
+  facts.swapped_in = {1000};
+  EXPECT_EQ(update(), News::kLevel);
+  EXPECT_EQ(record().level, u32{CLOISTER_HARD});
+  EXPECT_EQ(record().gap, 0u);
+  EXPECT_EQ(record().release, 5'000 * kPageSize);
+}
+
 TEST_F(ConditionTest, RatesAreInBytesASecond) {
   update();
   facts.swapped_in = {1000};

@@ -5,6 +5,12 @@
 #include <utility>
 
 namespace cloister::policy::memory {
+namespace {
+
+// What the guest has beyond its part, wherever that is kept.
+Units excess_of(const ConditionInputs& inputs) { return gap_of(inputs.held + inputs.swapped, inputs.target); }
+
+}  // namespace
 
 std::string_view name_of(ConditionLevel level) {
   constexpr std::string_view kNames[] = {"ample", "soft", "hard", "critical"};
@@ -25,8 +31,18 @@ bool LevelTracker::update(const ConditionInputs& inputs) {
   if (inputs.held <= inputs.target) above_ = false;
   auto level = static_cast<ConditionLevel>(inputs.state);
   if (!above_) level = std::min(level, ConditionLevel::kSoft);
+  if (inputs.swap_in_rate >= kManySwapIns && excess_of(inputs) > kSlack) short_ = true;
+  if (inputs.swap_in_rate < kFewSwapIns || excess_of(inputs) <= kSlack) short_ = false;
+  if (short_) level = std::max(level, ConditionLevel::kHard);
   if (inputs.standing_still) level = ConditionLevel::kCritical;
   return std::exchange(level_, level) != level;
+}
+
+Units LevelTracker::release(const ConditionInputs& inputs) const {
+  if (level_ == ConditionLevel::kAmple) return {};
+  const Units gap = gap_of(inputs.held, inputs.target);
+  if (!short_) return gap;
+  return std::max(gap, std::min(excess_of(inputs), Units{inputs.swap_in_rate.raw * kSecondsToRelease}));
 }
 
 // Each update counts by the time since the last, up to all of it after two seconds.

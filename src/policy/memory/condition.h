@@ -22,6 +22,8 @@ struct ConditionInputs {
   Units held{};
   Units without_frames{};                // pages of the guest that hold none: zero, balloon
   std::optional<Units> guest_available;  // what the guest's kernel calls available
+  Units swapped{};                       // kept elsewhere: in swap, or packed
+  Units swap_in_rate{};                  // of these, brought back in a second
 };
 
 // What is still to be given up.
@@ -33,17 +35,26 @@ Units available_of(const ConditionInputs& inputs);
 
 // The level follows the host's state, with its hysteresis. A machine that holds no more than its part is
 // asked for nothing that costs it; a little more or less changes nothing.
+//
+// But force makes a machine hold no more than its part, and then it may read back all the time what it has no
+// room for. Its programs use more than it has, however much the host has free: it is told "hard" while that
+// lasts. What never comes back does no harm, and what there is room for is on its way.
 class LevelTracker {
  public:
-  static constexpr Units kSlack{512};  // 2 MiB
+  static constexpr Units kSlack{512};                         // 2 MiB
+  static constexpr Units kManySwapIns{256}, kFewSwapIns{64};  // a second: 1 MiB and a quarter of that
+  static constexpr u64 kSecondsToRelease = 10;                // what comes back in so long is too much
 
   ConditionLevel level() const { return level_; }
   // True when it changed.
   bool update(const ConditionInputs& inputs);
+  // What the guest's programs had better let go of, all together.
+  Units release(const ConditionInputs& inputs) const;
 
  private:
   ConditionLevel level_ = ConditionLevel::kAmple;
   bool above_ = false;
+  bool short_ = false;  // it reads back what it has no room for
 };
 
 // A rate from a count that only rises: averaged over about two seconds. Not thread safe.

@@ -52,6 +52,35 @@ TEST(ConditionLevels, StandingStillIsCritical) {
   EXPECT_EQ(level_after(tracker, inputs), kCritical);
 }
 
+ConditionInputs paging(u64 swapped, u64 rate) {
+  ConditionInputs inputs = holding(HostState::kHigh, 10'000);
+  inputs.swapped = {swapped};
+  inputs.swap_in_rate = {rate};
+  return inputs;
+}
+
+TEST(ConditionLevels, WhoReadsBackWhatItHasNoRoomForIsToldSoWhateverTheHostHas) {
+  LevelTracker tracker;
+  EXPECT_EQ(level_after(tracker, paging(5'000, 255)), kAmple) << "that little does no harm";
+  EXPECT_EQ(level_after(tracker, paging(5'000, 256)), kHard);
+  EXPECT_EQ(tracker.release(paging(5'000, 256)), Units{2'560}) << "what comes back in ten seconds";
+  EXPECT_EQ(tracker.release(paging(5'000, 1'000)), Units{5'000}) << "and no more than there is";
+  EXPECT_EQ(level_after(tracker, paging(5'000, 64)), kHard);
+  EXPECT_EQ(level_after(tracker, paging(5'000, 63)), kAmple);
+  EXPECT_EQ(tracker.release(paging(5'000, 63)), Units{});
+}
+
+TEST(ConditionLevels, WhatThereIsRoomForMayComeBack) {
+  LevelTracker tracker;
+  ConditionInputs inputs = paging(5'000, 1'000);
+  inputs.held = {5'000};
+  EXPECT_EQ(level_after(tracker, inputs), kAmple);
+  inputs.target = {4'000};
+  inputs.state = HostState::kHard;
+  EXPECT_EQ(level_after(tracker, inputs), kHard);
+  EXPECT_EQ(tracker.release(inputs), Units{6'000}) << "what it holds too much, and what it has elsewhere";
+}
+
 TEST(ConditionFigures, WhatIsAvailableIsWhatMayStillBeHadAndWhatIsFreeWithFrames) {
   ConditionInputs inputs = holding(HostState::kSoft, 8'000);
   EXPECT_EQ(available_of(inputs), Units{2'000});
