@@ -2,6 +2,7 @@
 // The verbs that reach into a machine: exec and copy.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "agent_client.h"
@@ -25,6 +26,13 @@ int with_machine(const Session& session, const std::string& name,
   return asked == kDone ? status : kAgentFailed;
 }
 
+// A command that gets a terminal must know which; what was asked for comes later, and wins.
+void name_terminal(ExecOrder& order) {
+  const char* kind = std::getenv("TERM");
+  if (order.terminal && kind != nullptr)
+    order.settings.insert(order.settings.begin(), fmt::format("TERM={}", kind));
+}
+
 void add_exec(CLI::App& app, Session& session, int& status) {
   auto name = std::make_shared<std::string>();
   auto order = std::make_shared<ExecOrder>();
@@ -38,6 +46,7 @@ void add_exec(CLI::App& app, Session& session, int& status) {
   verb->add_option("-w,--folder", order->folder, "where it runs")->type_name("PATH");
   verb->add_option("command", order->command, "the command and its arguments, behind --")->required();
   verb->callback([=, &session, &status] {
+    name_terminal(*order);
     status =
         with_machine(session, *name, [&](const std::string& vsock) { return exec_in_guest(vsock, *order); });
   });
