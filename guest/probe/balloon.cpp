@@ -161,6 +161,72 @@ int balloon_refusals() {
   return failed ? 1 : 0;
 }
 
+namespace {
+
+constexpr std::uint64_t kHuge = 2 << 20;
+
+bool reads_as(const char* page, const Answer& mark) {
+  return std::memcmp(page, mark.results, sizeof mark.results) == 0;
+}
+
+// Pages that were given as one huge page, of which each second is then let go or made read-only: the kernel
+// splits it, and what remains is as it was.
+void split_a_huge_page(const Answer& mark) {
+  char* own = pages(3 * kHuge);
+  own += (kHuge - address(own) % kHuge) % kHuge;
+  madvise(own, 2 * kHuge, MADV_HUGEPAGE);
+  for (std::uint64_t at = 0; at < 2 * kHuge; at += kPage) write_mark(own + at, mark);
+  expect_given("a huge page", own, kHuge / kPage);
+  expect_given("another", own + kHuge, kHuge / kPage);
+  for (std::uint64_t at = 0; at < kHuge; at += 2 * kPage) madvise(own + at, kPage, MADV_DONTNEED);
+  for (std::uint64_t at = kHuge; at < 2 * kHuge; at += 2 * kPage) mprotect(own + at, kPage, PROT_READ);
+  for (std::uint64_t at = 0; at < kHuge; at += 2 * kPage) {
+    expect("what was let go reads as zero", static_cast<std::uint64_t>(own[at]), 0);
+    expect("its neighbour holds", reads_as(own + at + kPage, mark), true);
+    expect("what may only be read holds", reads_as(own + kHuge + at, mark), true);
+    expect("and its neighbour", reads_as(own + kHuge + at + kPage, mark), true);
+  }
+  own[kPage + 8] = 1;
+  expect("a written piece is the program's", reads_as(own + kPage, mark), false);
+  expect("and no other", reads_as(own + 3 * kPage, mark), true);
+  expect_given("a piece of it again", own + 3 * kPage, 1);
+  expect_refused("a piece that may only be read", own + kHuge, CLOISTER_NOT_YOURS);
+}
+
+// A child has the same pages until one of them writes: what it may not write it cannot give, and what it
+// writes is its own.
+void share_with_a_child(const Answer& mark) {
+  char* own = pages(4 * kPage);
+  for (int i = 0; i < 3; ++i) write_mark(own + i * kPage, mark);
+  expect_given("before the child is made", own, 2);
+  if (const pid_t child = fork(); child == 0) {
+    expect("the child reads what was given", reads_as(own, mark), true);
+    expect_refused("what is still shared", own + 2 * kPage, CLOISTER_NOT_YOURS);
+    own[0] = 1;
+    expect("the child's write is its own", static_cast<std::uint64_t>(own[0]), 1);
+    std::fflush(stdout);
+    _exit(failed ? 1 : 0);
+  } else {
+    int status = 1;
+    waitpid(child, &status, 0);
+    if (status != 0) failed = true;
+  }
+  expect("the parent's holds beside it", reads_as(own, mark), true);
+  write_mark(own + 2 * kPage, mark);
+  expect_given("what is the parent's alone again", own + 2 * kPage, 1);
+}
+
+}  // namespace
+
+int balloon_shapes() {
+  const Answer mark = call(CLOISTER_CALL_BALLOON_MARK);
+  expect("mark", mark.status, CLOISTER_OK);
+  split_a_huge_page(mark);
+  share_with_a_child(mark);
+  std::printf(failed ? "shapes: failed\n" : "shapes: as they should be\n");
+  return failed ? 1 : 0;
+}
+
 int balloon_hold(unsigned long long mib) {
   const Answer mark = call(CLOISTER_CALL_BALLOON_MARK);
   char* own = pages(mib << 20);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT | vsock-ask PORT LINE
 // |
-//                balloon-refusals | balloon-hold MIB | touch MIB | condition | condition-cost TIMES |
-//                condition-wait CHANGES | stillness SECONDS
+//                balloon-refusals | balloon-shapes | balloon-hold MIB | touch MIB | condition |
+//                condition-cost TIMES | condition-wait CHANGES | stillness SECONDS
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   if (verb == "vsock-echo" && argc == 3) return vsock_echo(static_cast<unsigned>(value(2)));
   if (verb == "vsock-ask" && argc == 4) return vsock_ask(static_cast<unsigned>(value(2)), argv[3]);
   if (verb == "balloon-refusals" && argc == 2) return balloon_refusals();
+  if (verb == "balloon-shapes" && argc == 2) return balloon_shapes();
   if (verb == "balloon-hold" && argc == 3) return balloon_hold(value(2));
   if (verb == "touch" && argc == 3) return touch(value(2));
   if (verb == "condition" && argc == 2) return show_condition();
@@ -28,7 +29,8 @@ int main(int argc, char** argv) {
   std::fprintf(stderr,
                "usage: cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT "
                "| vsock-ask PORT LINE |\n"
-               "                      balloon-refusals | balloon-hold MIB | touch MIB | condition |\n"
-               "                      condition-cost TIMES | condition-wait CHANGES | stillness SECONDS\n");
+               "                      balloon-refusals | balloon-shapes | balloon-hold MIB | touch MIB |\n"
+               "                      condition | condition-cost TIMES | condition-wait CHANGES | stillness "
+               "SECONDS\n");
   return 2;
 }

@@ -27,6 +27,8 @@ int vsock_ask(unsigned port, const char* line);
 
 // Gives up memory that is not to be given up, and sees that it is refused; what is its own is taken.
 int balloon_refusals();
+// Gives up memory that is then split, let go of in part, made read-only, or shared with a child.
+int balloon_shapes();
 // Gives up so much memory, says how much of it was taken, and keeps it until it is killed.
 int balloon_hold(unsigned long long mib);
 // Writes to so much memory, as fast as it can, and reads it back.
