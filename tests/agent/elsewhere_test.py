@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -64,6 +65,22 @@ class Emulated(unittest.TestCase):
             done = self.run_program("cloister-agent", *words)
             self.assertEqual(done.returncode, 2, words)
             self.assertIn(words[-1].split("=")[0], done.stderr)
+
+
+class Package(unittest.TestCase):
+    def test_it_has_all_that_a_guest_needs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            made = subprocess.run([ROOT / "packaging/guest/deb.sh", ROOT / "build/guest", folder], capture_output=True, text=True,
+                                  timeout=300)
+            self.assertEqual(made.returncode, 0, made.stderr)
+            listed = subprocess.run(["dpkg-deb", "-c", made.stdout.strip()], capture_output=True, text=True, check=True).stdout
+        paths = {line.split()[5].lstrip(".") for line in listed.splitlines()}
+        self.assertLessEqual({
+            "/etc/cloister/agent.conf", "/usr/bin/cloister-agent", "/usr/bin/cloister-condition", "/usr/include/cloister/guest.h",
+            "/usr/include/cloister/guest.hpp", "/usr/include/cloister/guest_abi.h", "/usr/lib/libcloister-guest.a",
+            "/usr/lib/libcloister-guest.so.1", "/usr/lib/python3/dist-packages/cloister_guest.py",
+            "/usr/lib/systemd/system/cloister-agent.service", "/usr/share/man/man1/cloister-agent.1.gz",
+            "/usr/share/man/man3/cloister-guest.3.gz", "/usr/share/man/man5/cloister-agent.conf.5.gz"}, paths)
 
 
 if __name__ == "__main__":
