@@ -129,7 +129,7 @@ TEST_F(HypercallTest, PagesThatAreFilledHoldTheValueAndNoFrame) {
   expect_given(call(CLOISTER_CALL_BALLOON_FILL, {page(0), 512}), 512, 512, CLOISTER_OK);
   EXPECT_EQ(program.walks, 1);
   EXPECT_EQ(memory->usage().in(PageState::kBalloonValue), Pages{512});
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
   expect_given(give(0, 512), 512, 512, CLOISTER_OK);
 }
 

@@ -130,7 +130,7 @@ TEST_F(BalloonTest, NeighboursThatWereTakenBeforeAreNoHindrance) {
   for (u64 page = 0; page < 300; ++page) put(page, value());
   for (u64 page = 0; page < 300; page += 3) EXPECT_EQ(take(page), kTaken);
   EXPECT_EQ(memory->discard(pages(0, 300)), Pages{300});
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
   EXPECT_EQ(get(3), Content(kPageSize));
 }
 
@@ -153,7 +153,7 @@ TEST_F(FillTest, WhateverAPageHeldItHoldsTheValueThenAndNoFrame) {
   ASSERT_TRUE(memory->show_condition(nth(5)));
   EXPECT_EQ(fill(pages(0, 6)), Answers(6, kTaken));
   EXPECT_EQ(memory->usage().in(PageState::kBalloonValue), Pages{6});
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
   for (u64 page = 0; page < 6; ++page) EXPECT_EQ(get(page), value()) << page;
   EXPECT_EQ(get(6), Content(kPageSize));
   EXPECT_EQ(memory->take_dirty(pages(0, 1)), std::vector<bool>{true}) << "as a store";

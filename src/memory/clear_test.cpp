@@ -40,7 +40,7 @@ class ClearTest : public ::testing::Test {
 
 TEST_F(ClearTest, APageThatWasNeverWrittenIsWrittenAndHasNoFrame) {
   EXPECT_TRUE(clear(1));
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
   EXPECT_TRUE(memory->has_marks(nth(1), PageWord::kWriteMarks)) << "as by a store";
   EXPECT_TRUE(clear(1)) << "again";
   hart.enter();
@@ -71,7 +71,7 @@ TEST_F(ClearTest, WhatLiesElsewhereIsLetGoOf) {
     EXPECT_EQ(get(page), zeros) << page;
     EXPECT_EQ(memory->state(nth(page)), PageState::kZero) << page;
   }
-  EXPECT_EQ(memory->usage().host, Bytes{0});
+  EXPECT_EQ(memory->host(), Bytes{0});
 }
 
 // A hart that has the page sees the zeros.

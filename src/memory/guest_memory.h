@@ -49,8 +49,8 @@ class GuestMemory {
  public:
   using HolderId = Holders::Id;
 
-  // `size` bytes of zero pages from `base`. Costs no frame until written. Refused: a size of 0, what is no
-  // multiple of the page, a base + size over 2^56, no address space.
+  // `size` bytes of zero pages from `base`. Refused: a size of 0, what is no multiple of the page, a base +
+  // size over 2^56, no address space.
   static Result<std::unique_ptr<GuestMemory>> create(GuestPhys base, Bytes size);
   ~GuestMemory();
   GuestMemory(const GuestMemory&) = delete;
@@ -104,7 +104,6 @@ class GuestMemory {
   // -- Devices, SBI, loaders: any thread that is not between enter() and leave(), or a hart between
   //    two guest instructions. Each returns false when a byte of the range is no memory, with nothing done,
   //    or its content cannot be had (see frame()).
-
   bool read(GuestPhys address, std::span<std::byte> to);
   bool write(GuestPhys address, std::span<const std::byte> from);
   bool fill_zero(GuestPhys address, Bytes count);  // pages that are zero anyway stay without a frame
@@ -112,20 +111,20 @@ class GuestMemory {
   // Calls use(run), a std::span<std::byte>, for each contiguous run of the range in order, so that pread()
   // and pwrite() may work in place. The run's pages are pinned for the time of the call; with kRead, pages
   // without a frame of their own may come as a copy, not to be written: so what a disk writes of a swapped
-  // page goes from file to file and takes no frame. Stops, and returns false, when `use` returns false.
+  // page goes from file to file and takes no frame. Stops, and returns false, when `use` does.
   template <typename Use>
   bool with_pinned(GuestPhys address, Bytes count, Access access, Use&& use);
 
-  // One naturally aligned 1-, 2-, 4- or 8-byte access, single-copy atomic; acquire and release order.
-  // For rings and futex-like words that harts change meanwhile. Misaligned is like no memory.
+  // One naturally aligned access of 1 to 8 bytes, single-copy atomic; acquire and release order. For rings
+  // and futex-like words that harts change meanwhile. Misaligned is like no memory.
   template <typename T>
   std::optional<T> load(GuestPhys address);
   template <typename T>
   bool store(GuestPhys address, T value);
 
-  // -- Pages that are given up. Not by a holder between enter() and leave(). In any order, duplicates
-  // allowed;
-  //    left as they are: pages that are pinned, that somebody else changes right now, or that are no memory.
+  // -- Pages that are given up, in any order, also twice. Not by a holder between enter() and leave(). Left
+  // as
+  //    they are: those that are pinned, that somebody else changes right now, or that are no memory.
 
   // Pages whose content is no longer wanted: they read as zeros and their frames go back. Returns how many.
   Pages discard(std::span<const Gpn> pages);

@@ -15,26 +15,26 @@ namespace {
 using namespace testing;
 using ::testing::UnorderedElementsAre;
 
-constexpr u64 kPages = 10'000;
+constexpr u64 kGuestPages = 10'000;
 
 class SamplerTest : public ::testing::Test {
  protected:
   // A hart reads `touched` of the pages, spread over all of them.
   void touch(CachingHart& hart, u64 touched) {
     hart.enter();
-    for (u64 page = 0; page < touched; ++page) hart.load(word_at(page * kPages / touched, 0));
+    for (u64 page = 0; page < touched; ++page) hart.load(word_at(page * kGuestPages / touched, 0));
     hart.leave();
   }
-  std::unique_ptr<GuestMemory> memory = GuestMemory::create(kBase, {kPages * kPageSize}).take();
+  std::unique_ptr<GuestMemory> memory = GuestMemory::create(kBase, {kGuestPages * kPageSize}).take();
 };
 
 TEST_F(SamplerTest, CountsWhatAHartTouchedThoughItHadItCached) {
   CachingHart hart(*memory);
-  touch(hart, kPages);
+  touch(hart, kGuestPages);
   ActivitySampler sampler(*memory, 1);
   EXPECT_EQ(sampler.restart(100).sampled, 0u);
   EXPECT_EQ(sampler.so_far().touched, 0u);
-  touch(hart, kPages);
+  touch(hart, kGuestPages);
   EXPECT_EQ(sampler.so_far().touched, 100u);
   const auto period = sampler.restart(50);
   EXPECT_EQ(period.sampled, 100u);
@@ -47,7 +47,7 @@ TEST_F(SamplerTest, CountsWhatADeviceTouched) {
   sampler.restart(100);
   ASSERT_TRUE(memory->fill_zero(kBase, memory->size()));
   EXPECT_EQ(sampler.so_far().touched, 0u) << "zeros over zeros touch nothing";
-  std::vector<std::byte> content(kPages * kPageSize);
+  std::vector<std::byte> content(kGuestPages * kPageSize);
   ASSERT_TRUE(memory->read(kBase, content));
   EXPECT_EQ(sampler.so_far().touched, 100u);
 }
@@ -63,7 +63,7 @@ TEST_F(SamplerTest, ErrsAsMuchAsPredicted) {
     constexpr int kPeriods = 400;
     sampler.restart(100);
     for (int i = 0; i < kPeriods; ++i) {
-      touch(hart, static_cast<u64>(fraction * kPages));
+      touch(hart, static_cast<u64>(fraction * kGuestPages));
       const double found = sampler.restart(100).touched / 100.0;
       sum += found;
       squares += found * found;
@@ -77,11 +77,11 @@ TEST_F(SamplerTest, ErrsAsMuchAsPredicted) {
 
 TEST_F(SamplerTest, ReferencesAreThoseToTheChosenPages) {
   ReferenceSampler sampler(*memory, 5, [](u64 n) { return n % 16 == 3; });
-  EXPECT_EQ(sampler.sampled(), kPages / 16);
+  EXPECT_EQ(sampler.sampled(), kGuestPages / 16);
   CachingHart hart(*memory);
   sampler.take();
   EXPECT_TRUE(sampler.take().empty());
-  touch(hart, kPages);
+  touch(hart, kGuestPages);
   EXPECT_EQ(sampler.take().size(), sampler.sampled());
   hart.enter();
   for (const u64 n : {19u, 20u, 35u}) hart.load(word_at(n, 0));
@@ -91,10 +91,10 @@ TEST_F(SamplerTest, ReferencesAreThoseToTheChosenPages) {
 }
 
 TEST_F(SamplerTest, PagesThatAreNoLongerChosenAreNoLongerWatched) {
-  u64 limit = kPages;
+  u64 limit = kGuestPages;
   ReferenceSampler sampler(*memory, 5, [&](u64 n) { return n < limit; });
   CachingHart hart(*memory);
-  touch(hart, kPages);
+  touch(hart, kGuestPages);
   limit = 100;
   EXPECT_EQ(sampler.take().size(), 100u);
   EXPECT_EQ(sampler.sampled(), 100u);
@@ -106,11 +106,12 @@ TEST_F(SamplerTest, TheTwoSamplersDoNotTakeEachOthersMarks) {
   activity.restart(100);
   references.take();
   CachingHart hart(*memory);
-  touch(hart, kPages);
-  EXPECT_EQ(references.take().size(), kPages);
+  touch(hart, kGuestPages);
+  EXPECT_EQ(references.take().size(), kGuestPages);
   EXPECT_EQ(activity.restart(100).touched, 100u);
-  touch(hart, kPages);
-  EXPECT_EQ(references.take().size(), kPages) << "the pages that the other did not sample are cached again";
+  touch(hart, kGuestPages);
+  EXPECT_EQ(references.take().size(), kGuestPages)
+      << "the pages that the other did not sample are cached again";
 }
 
 }  // namespace
