@@ -49,8 +49,7 @@ class GuestMemory {
  public:
   using HolderId = Holders::Id;
 
-  // `size` bytes of zero pages from `base`. Refused: a size of 0, what is no multiple of the page, a base +
-  // size over 2^56, no address space.
+  // Zero pages from `base`. Refused: none, parts of a page, an end over 2^56, no address space for them.
   static Result<std::unique_ptr<GuestMemory>> create(GuestPhys base, Bytes size);
   ~GuestMemory();
   GuestMemory(const GuestMemory&) = delete;

@@ -202,7 +202,8 @@ TEST_F(ReclaimTest, PackedPagesCanBeSwapped) {
   SwapOut out(*memory);
   out.submit(memory->longest_packed(100));
   out.submit(pages(0, 100));
-  EXPECT_EQ(out.drain().freed, store);
+  EXPECT_GE(out.drain().freed, store) << "more where what was left of it had to move together first";
+  EXPECT_EQ(memory->usage().store, Pages{});
   EXPECT_EQ(in(PageState::kSwapped), 100u);
   for (u64 page = 0; page < 100; ++page) EXPECT_EQ(get(page), text(page));
 }
