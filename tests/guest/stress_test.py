@@ -17,7 +17,7 @@ class Brief(support.GuestCase):
 
 class Verified(support.GuestCase):
     def verify(self, stress, cpus):
-        guest = self.start(append=f'cloister.run="{WORK}"', cpus=cpus, deterministic=7, verify="yes", stress=stress)
+        guest = self.start(append=f'cloister.run="{WORK}"', cpus=cpus, deterministic=7, stress=stress, flags=["--verify"])
         guest.expect("^cloister: exit status 0", 3000)
         self.assertEqual(guest.wait(600), 0, guest.console[-2000:])
 
