@@ -175,7 +175,7 @@ class Daemon:
         return done.returncode, done.stdout, done.stderr
 
 
-def guest_memory(pid, count="Pss:"):
+def guest_memory(pid, count="Pss:", files=GUEST_FRAMES):
     """What the host's kernel counts (bytes): the guest's frames and all the rest. The guest's lie in memory that is closed
     to huge pages ("nh"), which the cell's own is not, and in files with names."""
     guest = other = 0
@@ -185,7 +185,7 @@ def guest_memory(pid, count="Pss:"):
         if words[0] == count:
             size = int(words[1]) * 1024
         elif words[0] == "VmFlags:":
-            guests = GUEST_FRAMES.search(name) or "nh" in words
+            guests = files.search(name) or "nh" in words
             guest, other = guest + (size if guests else 0), other + (0 if guests else size)
         elif not words[0].endswith(":"):
             name = line

@@ -3,6 +3,7 @@
 """What a cell costs the host, and that a deterministic one repeats itself."""
 import json
 import pathlib
+import re
 import unittest
 
 import support
@@ -18,8 +19,8 @@ def family(pid):
 
 
 def resident(pid):
-    """Resident bytes: the guest's memory, and everything else."""
-    return daemon.guest_memory(pid, "Rss:")
+    """Resident bytes: the guest's memory and all memory files, and everything else."""
+    return daemon.guest_memory(pid, "Rss:", re.compile("memfd:"))
 
 
 @unittest.skipIf(support.ENGINE == "qemu", "of our own cell")
