@@ -8,7 +8,7 @@ namespace {
 
 // Bound: the code of all harts together. What is known of it takes about as much again, and a cell is to take
 // less than 64 MiB for itself. The working set of a kernel and a program is a few MiB.
-constexpr Bytes kTranslatedCode{24 * kMiB};
+constexpr Bytes kTranslatedCode{20 * kMiB};
 
 // What runs often is translated, and its decoded form used no more.
 constexpr Bytes kDecodedBesideTranslated{6 * kMiB};

@@ -8,24 +8,26 @@ MIB = 1 << 20
 
 
 class Device(balloon_test.BalloonCase):
+    OPTIONS = {"balloon_device": "yes"}
+
     def order_of_the_device(self, mib):
-        self.fill(380)
+        self.fill()
         self.limit(mib)
         self.wait(lambda: self.memory()["held"] <= mib * MIB, "it gives back what is over its limit")
-        self.wait(lambda: self.balloon()["told"] > 100 * MIB, "the device's balloon is told of")
+        self.wait(lambda: self.balloon()["told"] > 50 * MIB, "the device's balloon is told of")
         self.assertEqual(self.balloon()["applications"], 0)
 
     def test_it_stands_in_for_an_application_gives_way_and_makes_way(self):
         self.begin(agent=None)
-        self.order_of_the_device(200)
+        self.order_of_the_device(130)
         told = self.balloon()["told"]
         self.limit(balloon_test.WHOLE)
-        self.run_in("cloister-probe touch 420")  # more than the balloon leaves
+        self.run_in("cloister-probe touch 185")  # more than the balloon leaves
         self.assertNotIn("Out of memory", self.run_in("dmesg"))
         self.wait(lambda: self.balloon()["told"] < told, "it is smaller")
-        self.order_of_the_device(200)
+        self.order_of_the_device(130)
         self.start_agent("--parts balloon")
-        self.wait(lambda: self.balloon()["pages"] > 50 * MIB, "the application has it now")
+        self.wait(lambda: self.balloon()["pages"] > 10 * MIB, "the application has it now")
         self.assert_log_is_clean()
 
 

@@ -30,6 +30,7 @@ class BalloonCase(unittest.TestCase):
     memory and without the programs of the one before. What a failed test leaves behind is thrown away."""
 
     PROGRAMS = ["cloister-probe", "cloister-agent", "cloister-condition"]
+    OPTIONS = {}  # of the machine
     host = None
 
     @classmethod
@@ -48,7 +49,7 @@ class BalloonCase(unittest.TestCase):
         disk = support.make_disk(pathlib.Path(cls.files.name) / "swap", WHOLE)
         disk.chmod(0o666)
         cls.host = daemon.Daemon("2GiB", period="1s", longest_period="2s")
-        cls.host.launch("m", cls.image, initrd=cls.ramdisk, memory=f"{WHOLE}MiB", disk=str(disk))
+        cls.host.launch("m", cls.image, initrd=cls.ramdisk, memory=f"{WHOLE}MiB", disk=str(disk), **cls.OPTIONS)
         cls.shell = cls.host.shell_of("m")
 
     @classmethod

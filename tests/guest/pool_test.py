@@ -115,7 +115,7 @@ class Sharing(PoolCase):
         self.assertGreaterEqual(shared["b"], 8)
         self.assertLess(shared["stranger"], shared["a"])
         sums = {shell.shell("md5sum /m/same", 200)[0].split()[0] for shell in shells.values()}
-        self.assertEqual(len(sums), 1)
+        self.assertEqual(len(sums), 1, sums)
         # Written to, a shared page is its writer's own again.
         shells["a"].shell("sed -i s/line/word/ /m/same", 200)
         self.assertEqual(shells["b"].shell("md5sum /m/same", 200)[0].split()[0], sums.pop())
