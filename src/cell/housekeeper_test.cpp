@@ -67,10 +67,12 @@ class HousekeeperTest : public ::testing::Test {
       memory::GuestMemory::create(kBase, {kPages * kPageSize}).take();
   std::atomic<bool> done{false}, spent{false};
   control::Done answer;
+  Pages held;  // when the order was done
   std::thread guest;
   Housekeeper housekeeper{*memory, lease,
                           [this](const control::Done& end) {
                             answer = end;
+                            held = lease.figures().held;
                             done = true;
                             done.notify_all();
                           },
@@ -84,10 +86,11 @@ TEST_F(HousekeeperTest, ABalloonThatGrowsWhereThereAreNoFramesIsStillWhatGivesMo
     inflate(0, 4608);
   });
   order(60);
+  lease.granted(Pages{kOwed});  // what it goes on to write may have been packed
   guest.join();
   EXPECT_GE(by(Way::kBalloon), kOwed - 1024);
   EXPECT_LE(by(Way::kCompression), 2048u);
-  EXPECT_LE(lease.figures().held, Pages{kFilled - kOwed});
+  EXPECT_LE(held, Pages{kFilled - kOwed});
   memory->check_invariants();
 }
 
@@ -99,7 +102,7 @@ TEST_F(HousekeeperTest, AGuestThatGaveWhatHadNoFramesIsAskedAgainForTheRest) {
   order(3600);
   EXPECT_GT(asked, 1u);
   EXPECT_GE(by(Way::kBalloon), kOwed - 2048);
-  EXPECT_LE(lease.figures().held, Pages{kFilled - kOwed});
+  EXPECT_LE(held, Pages{kFilled - kOwed});
 }
 
 TEST_F(HousekeeperTest, AGuestThatTakesInsteadOfGivingNeitherStandsStillNorKeepsAnOrderFromItsEnd) {
@@ -109,7 +112,7 @@ TEST_F(HousekeeperTest, AGuestThatTakesInsteadOfGivingNeitherStandsStillNorKeeps
   });
   order(4);
   EXPECT_EQ(lease.owed(), Pages{});
-  EXPECT_LE(lease.figures().held, Pages{kFilled - kOwed});
+  EXPECT_LE(held, Pages{kFilled - kOwed});
   EXPECT_GT(taken, 1000u);
   EXPECT_GT(by(Way::kCompression), 1000u);
 }
@@ -117,7 +120,7 @@ TEST_F(HousekeeperTest, AGuestThatTakesInsteadOfGivingNeitherStandsStillNorKeeps
 TEST_F(HousekeeperTest, WhatASilentGuestDoesNotGiveIsTakenByOtherWays) {
   answer_with([] {});
   order(4);
-  EXPECT_LE(lease.figures().held, Pages{kFilled - kOwed});
+  EXPECT_LE(held, Pages{kFilled - kOwed});
   EXPECT_EQ(by(Way::kBalloon), 0u);
 }
 
@@ -129,7 +132,7 @@ TEST_F(HousekeeperTest, WhereAGuestSaysThatItHasNoMoreTheRestIsTakenAtOnce) {
   order(3600);
   EXPECT_EQ(again, 0u);
   EXPECT_GT(by(Way::kCompression), 1000u);
-  EXPECT_LE(lease.figures().held, Pages{kFilled - kOwed});
+  EXPECT_LE(held, Pages{kFilled - kOwed});
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""virtio's balloon under a daemon: its orders while the guest has no application for them, and after."""
+"""virtio's balloon under a daemon: its orders while the guest has no application for them."""
 import balloon_test
 import support
 
@@ -17,7 +17,7 @@ class Device(balloon_test.BalloonCase):
         self.wait(lambda: self.balloon()["told"] > 50 * MIB, "the device's balloon is told of")
         self.assertEqual(self.balloon()["applications"], 0)
 
-    def test_it_stands_in_for_an_application_gives_way_and_makes_way(self):
+    def test_it_stands_in_for_an_application_and_gives_way(self):
         self.begin(agent=None)
         self.order_of_the_device(130)
         told = self.balloon()["told"]
@@ -26,8 +26,6 @@ class Device(balloon_test.BalloonCase):
         self.assertNotIn("Out of memory", self.run_in("dmesg"))
         self.wait(lambda: self.balloon()["told"] < told, "it is smaller")
         self.order_of_the_device(130)
-        self.start_agent("--parts balloon")
-        self.wait(lambda: self.balloon()["pages"] > 10 * MIB, "the application has it now")
         self.assert_log_is_clean()
 
 
