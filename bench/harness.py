@@ -57,6 +57,7 @@ class Console:
         self.console = ""
         self._changed = threading.Condition()
         self._times = []
+        self._asked = 0
         self._reader = None
 
     def listen(self, descriptor, start):
@@ -106,9 +107,11 @@ class Console:
     def shell(self, command, timeout=60):
         """Runs a command in the guest's shell; returns its output and exit status."""
         start = len(self.console)
-        # The marker is put together by the shell, so that the echo of the command is not mistaken for it.
-        self.send(f"{command}; echo mark''er $?\n")
-        match = self.expect(r"^marker (\d+)$", timeout, start)
+        self._asked += 1
+        # The marker is put together by the shell, so that the echo of the command is not mistaken for it; its number tells it
+        # from the late answer to a command that was given up.
+        self.send(f"{command}; echo mark''er {self._asked} $?\n")
+        match = self.expect(rf"^marker {self._asked} (\d+)$", timeout, start)
         return self.console[start:match.start()], int(match.group(1))
 
 

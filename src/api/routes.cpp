@@ -177,8 +177,11 @@ void Routes::delete_machine(const Shared& exchange) {
 void Routes::put_state(const Shared& exchange) {
   const std::string name = machine_in(*exchange);
   const std::string wanted = state_in(*exchange);
-  if (wanted == "paused") return answer_result(exchange, host_.pause(name));
-  if (wanted == "resumed") return answer_result(exchange, host_.resume(name));
+  if (wanted == "paused" || wanted == "resumed") {
+    const auto ordered = wanted == "paused" ? host_.pause(name) : host_.resume(name);
+    if (!ordered.ok()) return answer_result(exchange, ordered);
+    return host_.when_obeyed(name, [exchange] { exchange->answer({}); });
+  }
   if (wanted == "running") {
     const auto started = host_.start(name);
     return started.ok() ? answer_when_settled(exchange, name, IfNot::kKeep)

@@ -312,6 +312,22 @@ void Host::settle(Entry& entry) {
   for (auto& call : std::exchange(entry.waiting, {})) call();
 }
 
+// A cell does what it is told in the order in which it was told.
+void Host::when_obeyed(const std::string& name, std::function<void()> call) {
+  const auto found = entries_.find(name);
+  if (found == entries_.end() || !found->second.cell->connected()) return call();
+  found->second.pings.emplace_back(++pings_, std::move(call));
+  found->second.cell->send(cell::control::Ping{pings_});
+}
+
+void Host::answered(Entry& entry, u64 serial) {
+  while (!entry.pings.empty() && entry.pings.front().first <= serial) {
+    const auto call = std::move(entry.pings.front().second);
+    entry.pings.pop_front();
+    call();
+  }
+}
+
 // -- What is known --------------------------------------------------------------------------------------
 
 std::vector<const Cell*> Host::machines() const {
@@ -350,6 +366,9 @@ void Host::cell_said(Cell& cell, const cell::control::Message& message) {
     entry_of(cell).told_end = cell::control::text_of(ended->reason);
     return;
   }
+  if (const auto* pong = std::get_if<cell::control::Pong>(&message)) {
+    return answered(entry_of(cell), pong->serial);
+  }
   governor_.said(cell, message, os::monotonic_now());
   sharing_.said(cell, message);
 }
@@ -357,6 +376,7 @@ void Host::cell_said(Cell& cell, const cell::control::Message& message) {
 void Host::cell_lost(Cell& cell, const std::string& why) {
   governor_.lost(cell);
   sharing_.lost(cell);
+  answered(entry_of(cell), pings_);
   events_.say(LogLevel::kInfo, cell.name(), "away", "the channel to its cell is gone: " + why);
 }
 
@@ -372,6 +392,7 @@ void Host::cell_ended(Cell& cell, const os::ProcessEnd& end) {
   }
   events_.say(LogLevel::kInfo, cell.name(), "stopped", entry.last_end);
   settle(entry);
+  answered(entry, pings_);
 }
 
 }  // namespace cloister::host

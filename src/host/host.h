@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/os/event_loop.h"
@@ -56,6 +58,8 @@ class Host final : private Cell::Owner {
 
   // Calls once, when the machine neither starts nor stops any more; maybe at once.
   void when_settled(const std::string& name, std::function<void()> call);
+  // Calls once, when the machine's cell has done what it was told so far, or is gone; maybe at once.
+  void when_obeyed(const std::string& name, std::function<void()> call);
 
   // -- What is known.
   std::vector<const Cell*> machines() const;  // by name
@@ -82,6 +86,7 @@ class Host final : private Cell::Owner {
     std::string last_end;
     std::string told_end;  // by the cell itself, before it went
     std::vector<std::function<void()>> waiting;
+    std::deque<std::pair<u64, std::function<void()>>> pings;  // by serial: what to call when it is answered
   };
 
   Result<Entry*> find(const std::string& name);
@@ -96,6 +101,7 @@ class Host final : private Cell::Owner {
   Result<void> attach(Cell& cell, std::unique_ptr<CellProcess> process, HeldFile file, CellState state);
   void adopt(Entry& entry);
   void settle(Entry& entry);
+  void answered(Entry& entry, u64 serial);
   void tick();
   Bytes swap_for(const MachineOrder& order) const;
 
@@ -114,6 +120,7 @@ class Host final : private Cell::Owner {
   Sharing sharing_;
   std::map<std::string, Entry> entries_;
   os::EventLoop::TimerId timer_ = 0;
+  u64 pings_ = 0;
   Clerk clerk_;
 };
 

@@ -52,6 +52,28 @@ TEST(Host, AMachineIsDefinedStartedStoppedAndDeleted) {
   EXPECT_EQ(town.free(), town.host->governor().ledger().pool());
 }
 
+TEST(Host, WhoPausesHearsWhenItIsSo) {
+  Town town(kPool);
+  bool obeyed = false;
+  town.host->when_obeyed("nobody", [&] { obeyed = true; });
+  EXPECT_TRUE(std::exchange(obeyed, false));
+  ASSERT_EQ(refusal(town.launch("one")), "accepted");
+  ASSERT_TRUE(town.run_until([&] { return (*town.host->machine("one"))->state() == CellState::kRunning; }));
+  ASSERT_EQ(refusal(town.host->pause("one")), "accepted");
+  town.host->when_obeyed("one", [&] { obeyed = true; });
+  EXPECT_FALSE(obeyed);
+  EXPECT_TRUE(town.run_until([&] { return obeyed; }));
+
+  town.cells->manner = Manner::kSilent;
+  ASSERT_EQ(refusal(town.launch("mute")), "accepted");
+  ASSERT_TRUE(town.run_until([&] { return (*town.host->machine("mute"))->state() == CellState::kRunning; }));
+  obeyed = false;
+  town.host->when_obeyed("mute", [&] { obeyed = true; });
+  EXPECT_FALSE(town.run_until([&] { return obeyed; }, 50)) << "it never says so";
+  town.cell("mute").die();
+  EXPECT_TRUE(town.run_until([&] { return obeyed; })) << "but its end does";
+}
+
 TEST(Host, RefusesWhatCannotBe) {
   Town town(kPool);
   ASSERT_EQ(refusal(town.launch("one")), "accepted");

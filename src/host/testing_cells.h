@@ -124,6 +124,8 @@ class FakeCell {
       die();
     }
     if (const auto* reclaim = std::get_if<Reclaim>(&message)) obey(*reclaim);
+    if (const auto* ping = std::get_if<Ping>(&message); ping != nullptr && manner_ != Manner::kSilent)
+      say(Pong{ping->serial});
   }
   void obey(const cell::control::Reclaim& order) {
     if (manner_ == Manner::kSilent) return;

@@ -110,6 +110,10 @@ class Balloon(balloon_test.BalloonCase):
             self.limit(limit)
             self.wait(lambda: self.memory()["held"] <= limit * MIB, "it gives back what is over its limit")
 
+    def await_balloon(self):
+        """A guest on a busy host may be late: other ways met the limit then, and its balloon grows all the same."""
+        self.wait(lambda: self.balloon()["told"] > 4 * MIB, "it gives what it can, late or soon")
+
     def test_limits_of_all_kinds_bound_it_and_do_not_end_it(self):
         self.begin(agent=None)
         self.fill()
@@ -122,7 +126,7 @@ class Balloon(balloon_test.BalloonCase):
                 self.run_in(f"(sh -c '{limit}; exec cloister-agent --parts balloon' >/tmp/agent.log 2>&1 &)")
                 self.wait(lambda: self.balloon()["applications"] == 1, "it registers")
                 self.squeeze()
-                self.assertGreater(self.balloon()["told"], 4 * MIB)
+                self.await_balloon()
                 self.assertLess(self.balloon()["told"], most * MIB)
                 self.run_in("pidof cloister-agent")
                 self.limit(WHOLE)
@@ -144,7 +148,7 @@ class Balloon(balloon_test.BalloonCase):
         self.limit(WHOLE)
         self.fill()
         self.squeeze()
-        self.assertGreater(self.balloon()["told"], 4 * MIB)
+        self.await_balloon()
         self.assert_log_is_clean()
 
     def test_two_balloons_share_a_guest(self):
