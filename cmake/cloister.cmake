@@ -18,7 +18,7 @@ target_link_libraries(cloister_flags INTERFACE Threads::Threads fmt::fmt)
 
 # A test is compiled once and run once, and half of its compiling is GoogleTest's headers: they are compiled
 # before all tests, and tests are not optimised: what they call is.
-set(CLOISTER_TEST_OPTIONS -O0 $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
+set(CLOISTER_TEST_OPTIONS -O0)
 file(CONFIGURE OUTPUT gtest_headers.cpp CONTENT "")
 add_library(cloister_gtest_headers OBJECT ${CMAKE_CURRENT_BINARY_DIR}/gtest_headers.cpp)
 target_link_libraries(cloister_gtest_headers PRIVATE cloister_flags GTest::gtest_main GTest::gmock)
@@ -30,7 +30,6 @@ target_precompile_headers(cloister_gtest_headers PRIVATE <gmock/gmock.h> <gtest/
 file(CONFIGURE OUTPUT standard_headers.cpp CONTENT "")
 add_library(cloister_standard_headers OBJECT ${CMAKE_CURRENT_BINARY_DIR}/standard_headers.cpp)
 target_link_libraries(cloister_standard_headers PRIVATE cloister_flags)
-target_compile_options(cloister_standard_headers PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 target_precompile_headers(cloister_standard_headers PRIVATE
   <algorithm> <array> <atomic> <bit> <charconv> <chrono> <cstddef> <cstring> <deque> <filesystem> <functional> <map>
   <memory> <numeric> <optional> <set> <span> <string> <string_view> <system_error> <unordered_map> <utility> <variant>
@@ -48,7 +47,7 @@ function(cloister_library name)
   add_library(cloister_${name} STATIC ${ARG_SOURCES})
   target_link_libraries(cloister_${name} PUBLIC cloister_flags ${ARG_LIBS})
   target_compile_options(cloister_${name} PRIVATE
-    "$<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess;-Wno-subobject-linkage>" $<$<BOOL:${ARG_COLD}>:-O1>)
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage> $<$<BOOL:${ARG_COLD}>:-O1>)
   target_precompile_headers(cloister_${name} REUSE_FROM cloister_standard_headers)
   set_target_properties(cloister_${name} PROPERTIES UNITY_BUILD ${CLOISTER_UNITY} UNITY_BUILD_BATCH_SIZE 8)
   foreach(dep ${ARG_DEPS})

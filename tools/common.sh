@@ -5,8 +5,6 @@
 
 cache=${CLOISTER_CACHE:-$PWD/.cache}
 mkdir -p "$cache"
-export CCACHE_NOHASHDIR=1
-export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 
 say() { printf '==> %s\n' "$*" >&2; }
 fail() {

@@ -82,6 +82,7 @@ void BalloonPort::share_out() {
 BalloonPort::Figures BalloonPort::figures() const {
   Figures sum;
   sum.settled = sum.spent = true;
+  const Nanos now = os::monotonic_now();
   for (const auto& [id, application] : applications_) {
     if (!application.known) continue;
     const cloister_balloon_state& state = application.state;
@@ -90,9 +91,10 @@ BalloonPort::Figures BalloonPort::figures() const {
     sum.spent &= application.is_spent();
     sum.held += std::min(state.held, application.most);
     sum.most += application.most;
-    sum.signs.pressure = std::max(sum.signs.pressure, state.pressure);
     sum.swap_total = std::max(sum.swap_total, state.swap_total);
     sum.refused |= state.reason == CLOISTER_BALLOON_REFUSED;
+    if (now - application.told_at > signs_last_) continue;
+    sum.signs.pressure = std::max(sum.signs.pressure, state.pressure);
     if (state.available == 0) continue;
     const Units available = units(state.available);
     sum.signs.available = std::min(sum.signs.available.value_or(available), available);
@@ -147,6 +149,7 @@ bool BalloonPort::take(int id, const Record& record) {
   if (record.kind != CLOISTER_RECORD_BALLOON_STATE || !state) return false;
   const bool yielded = yields(application.state);
   application.state = *state;
+  application.told_at = os::monotonic_now();
   if (yielded != yields(*state)) share_out();
   return true;
 }

@@ -16,10 +16,12 @@ namespace cloister::cell {
 class BalloonPort {
  public:
   static constexpr std::size_t kMostClients = 32;
+  // An application that has nothing to do is silent: what it said of its guest's pressure before holds no longer.
+  static constexpr Nanos kSignsLast{5'000'000'000};
 
   // `changed` is called when an application came, went or said something new.
-  BalloonPort(os::EventLoop& loop, std::function<void()> changed)
-      : loop_(loop), changed_(std::move(changed)) {}
+  BalloonPort(os::EventLoop& loop, std::function<void()> changed, Nanos signs_last = kSignsLast)
+      : loop_(loop), changed_(std::move(changed)), signs_last_(signs_last) {}
   ~BalloonPort();
   BalloonPort(const BalloonPort&) = delete;
   BalloonPort& operator=(const BalloonPort&) = delete;
@@ -56,6 +58,7 @@ class BalloonPort {
     bool known = false;  // it said what it is
     u64 most = 0;
     cloister_balloon_state state{};
+    Nanos told_at;  // the state
     cloister_balloon_order ordered{};  // its serial 0: nothing yet
     bool due = false;                  // the order waits to be sent
     os::EventLoop::TimerId deadline = 0;
@@ -75,6 +78,7 @@ class BalloonPort {
 
   os::EventLoop& loop_;
   const std::function<void()> changed_;
+  const Nanos signs_last_;
   Wish wish_;
   u64 serial_ = 0;
   std::map<int, Application> applications_;  // by descriptor

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
+#include <thread>
 
 namespace cloister::cell {
 namespace {
@@ -75,7 +77,8 @@ class BalloonPortTest : public ::testing::Test {
 
   std::unique_ptr<os::EventLoop> loop_ = os::EventLoop::create().take();
   int changes_ = 0;
-  BalloonPort port_{*loop_, [this] { ++changes_; }};
+  static constexpr Nanos kSignsLast{2'000'000'000};
+  BalloonPort port_{*loop_, [this] { ++changes_; }, kSignsLast};
   std::vector<std::unique_ptr<RecordStream>> guests_;
   int rounds_ = 0;
 };
@@ -92,6 +95,14 @@ TEST_F(BalloonPortTest, WhoSaysWhatItIsGetsAnOrder) {
   tell(guest, 200, CLOISTER_BALLOON_WORKING, 150);
   EXPECT_EQ(port_.figures().held, 200 * kPageBytes);
   EXPECT_EQ(port_.figures().signs.pressure, 150u);
+}
+
+TEST_F(BalloonPortTest, WhatWasSaidOfPressureLongAgoHoldsNoLonger) {
+  tell(join(1000), 200, CLOISTER_BALLOON_PRESSURE, 2295);
+  EXPECT_EQ(port_.figures().signs.pressure, 2295u);
+  std::this_thread::sleep_for(std::chrono::nanoseconds(kSignsLast.raw));
+  EXPECT_EQ(port_.figures().signs.pressure, 0u) << "an order of nothing would never be followed by another";
+  EXPECT_EQ(port_.figures().held, 200 * kPageBytes) << "but a balloon lasts";
 }
 
 TEST_F(BalloonPortTest, TwoShareTheTargetAndOneUnderPressureGivesLess) {
