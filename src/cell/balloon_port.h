@@ -16,7 +16,8 @@ namespace cloister::cell {
 class BalloonPort {
  public:
   static constexpr std::size_t kMostClients = 32;
-  // An application that has nothing to do is silent: what it said of its guest's pressure before holds no longer.
+  // An application that has nothing to do is silent: what it said of its guest's pressure before holds no
+  // longer.
   static constexpr Nanos kSignsLast{5'000'000'000};
 
   // `changed` is called when an application came, went or said something new.
@@ -58,7 +59,7 @@ class BalloonPort {
     bool known = false;  // it said what it is
     u64 most = 0;
     cloister_balloon_state state{};
-    Nanos told_at;  // the state
+    Nanos told_at;                     // the state
     cloister_balloon_order ordered{};  // its serial 0: nothing yet
     bool due = false;                  // the order waits to be sent
     os::EventLoop::TimerId deadline = 0;

@@ -124,21 +124,21 @@ void prepare_counter(TestGuest& guest, u64 read_at) {
 }
 
 TEST(Talking, APostedFenceIsDoneWhenThePostReturns) {
-  constexpr u64 kVa = 0x40000000 + 5 * kPageSize;
+  constexpr u64 kFenced = 0x40000000 + 5 * kPageSize;
   TestGuest guest;
   TestTables tables(guest, isa::kSv39);
-  tables.map(kVa, kData + kPageSize, kReadWrite | kUsed);
+  tables.map(kFenced, kData + kPageSize, kReadWrite | kUsed);
   tables.activate(3);
-  prepare_counter(guest, kVa);
+  prepare_counter(guest, kFenced);
   Running running(guest);
   wait_until_it_runs(guest, kData);
   for (u64 i = 1; i < 200; ++i) {
     const u64 page = kData + (1 + i % 2) * kPageSize;
     guest.poke(page, i);
-    tables.map(kVa, page, kReadWrite | kUsed);
+    tables.map(kFenced, page, kReadWrite | kUsed);
     switch (i % 3) {
       case 0:
-        guest.hart().post_sfence_vma(GuestVirt{kVa}, kPageSize);
+        guest.hart().post_sfence_vma(GuestVirt{kFenced}, kPageSize);
         break;
       case 1:
         guest.hart().post_sfence_vma_asid(GuestVirt{0}, ~u64{0}, 3);

@@ -14,7 +14,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr GuestPhys kBase{0x8000'0000};
-constexpr u64 kPages = 64;
+constexpr u64 kGuestPages = 64;
 constexpr Gpn kFirst = gpn_of(kBase);
 
 Gpn nth(u64 n) { return {kFirst.raw + n}; }
@@ -63,11 +63,11 @@ class GuestMemoryTest : public ::testing::Test {
   }
   std::vector<Gpn> all_pages() const {
     std::vector<Gpn> pages;
-    for (u64 i = 0; i < kPages; ++i) pages.push_back(nth(i));
+    for (u64 i = 0; i < kGuestPages; ++i) pages.push_back(nth(i));
     return pages;
   }
 
-  std::unique_ptr<GuestMemory> memory = GuestMemory::create(kBase, {kPages * kPageSize}).take();
+  std::unique_ptr<GuestMemory> memory = GuestMemory::create(kBase, {kGuestPages * kPageSize}).take();
 };
 
 // -- Creation ----------------------------------------------------------------------------------------
@@ -100,9 +100,9 @@ TEST(GuestMemory, HalfATerabyteCostsNothingUntilWritten) {
 // -- Reading and writing -----------------------------------------------------------------------------
 
 TEST_F(GuestMemoryTest, UntouchedMemoryReadsAsZerosAndStaysFree) {
-  EXPECT_EQ(read(kBase, kPages * kPageSize), std::vector<std::byte>(kPages * kPageSize));
+  EXPECT_EQ(read(kBase, kGuestPages * kPageSize), std::vector<std::byte>(kGuestPages * kPageSize));
   EXPECT_EQ(memory->host(), Bytes{0});
-  EXPECT_EQ(count(PageState::kZero), kPages);
+  EXPECT_EQ(count(PageState::kZero), kGuestPages);
 }
 
 TEST_F(GuestMemoryTest, WhatIsWrittenAcrossPageEndsIsReadBack) {
@@ -128,7 +128,7 @@ TEST_F(GuestMemoryTest, ReadsRunThroughWrittenAndUnwrittenPagesAlike) {
 }
 
 TEST_F(GuestMemoryTest, TheLastByteIsMemoryAndTheNextIsNot) {
-  const GuestPhys end = at(kPages);
+  const GuestPhys end = at(kGuestPages);
   EXPECT_TRUE(memory->write(end - 1, bytes(1)));
   EXPECT_FALSE(memory->write(end - 1, bytes(2)));
   EXPECT_FALSE(memory->write(end, bytes(1)));
@@ -163,7 +163,7 @@ TEST_F(GuestMemoryTest, SingleAccessesKeepTheirSizeAndPlace) {
 TEST_F(GuestMemoryTest, MisalignedSingleAccessesAreRefused) {
   EXPECT_FALSE(memory->load<u16>(at(0, 1)).has_value());
   EXPECT_FALSE(memory->store<u64>(at(0, 0xffc), 1));
-  EXPECT_FALSE(memory->load<u32>(at(kPages, 0)).has_value());
+  EXPECT_FALSE(memory->load<u32>(at(kGuestPages, 0)).has_value());
 }
 
 TEST_F(GuestMemoryTest, FillingZeroPagesWithZerosMakesNoFrame) {
@@ -240,16 +240,17 @@ TEST_F(GuestMemoryTest, AWriteUnderAPinIsSeenAsDirtyThoughMarksWereTakenMeanwhil
 // -- Giving back -------------------------------------------------------------------------------------
 
 TEST_F(GuestMemoryTest, DiscardedPagesReadAsZerosAndTheHostHasThemBack) {
-  ASSERT_TRUE(memory->write(kBase, bytes(kPages * kPageSize)));
-  EXPECT_EQ(memory->host(), Bytes{kPages * kPageSize});
-  EXPECT_EQ(memory->discard(all_pages()), Pages{kPages});
-  EXPECT_EQ(read(kBase, kPages * kPageSize), std::vector<std::byte>(kPages * kPageSize));
+  ASSERT_TRUE(memory->write(kBase, bytes(kGuestPages * kPageSize)));
+  EXPECT_EQ(memory->host(), Bytes{kGuestPages * kPageSize});
+  EXPECT_EQ(memory->discard(all_pages()), Pages{kGuestPages});
+  EXPECT_EQ(read(kBase, kGuestPages * kPageSize), std::vector<std::byte>(kGuestPages * kPageSize));
   EXPECT_EQ(memory->host(), Bytes{0});
 }
 
 TEST_F(GuestMemoryTest, DiscardTakesAnyOrderAndIgnoresDuplicatesAndWhatIsNoMemory) {
   ASSERT_TRUE(memory->write(at(10), bytes(4 * kPageSize)));
-  const Gpn pages[] = {nth(12), nth(10), {0}, nth(12), {UINT64_MAX}, nth(kPages), nth(13), {kFirst.raw - 1}};
+  const Gpn pages[] = {nth(12),      nth(10),          {0},     nth(12),
+                       {UINT64_MAX}, nth(kGuestPages), nth(13), {kFirst.raw - 1}};
   EXPECT_EQ(memory->discard(pages), Pages{3});
   EXPECT_EQ(memory->state(nth(11)), PageState::kPrivate);
   EXPECT_EQ(memory->host(), Bytes{kPageSize});
@@ -275,7 +276,7 @@ TEST_F(GuestMemoryTest, FramesOfZeroPagesAreReadOnlyAndCostNothing) {
 
 TEST_F(GuestMemoryTest, NothingIsBehindAPageThatIsNoMemory) {
   FakeHart hart(*memory);
-  for (const Gpn page : {Gpn{0}, Gpn{kFirst.raw - 1}, nth(kPages), Gpn{UINT64_MAX}}) {
+  for (const Gpn page : {Gpn{0}, Gpn{kFirst.raw - 1}, nth(kGuestPages), Gpn{UINT64_MAX}}) {
     EXPECT_FALSE(memory->frame(hart.id, page, Access::kRead).has_value());
   }
 }
@@ -332,7 +333,7 @@ TEST_F(GuestMemoryTest, MarksSayWhatWasReadAndWhatWasWrittenSinceTheyWereTaken) 
   hart.frame(nth(1), Access::kWrite);
   read(at(2), 1);
   ASSERT_TRUE(memory->write(at(3), bytes(1)));
-  const Gpn pages[] = {nth(0), nth(1), nth(2), nth(3), nth(4), nth(kPages)};
+  const Gpn pages[] = {nth(0), nth(1), nth(2), nth(3), nth(4), nth(kGuestPages)};
   EXPECT_THAT(memory->take_touched(pages), ElementsAre(true, true, true, true, false, false));
   EXPECT_THAT(memory->take_dirty(pages), ElementsAre(false, true, false, true, false, false));
   EXPECT_FALSE(hart.has_watched) << "the next touch must be seen";

@@ -25,7 +25,7 @@ namespace {
 
 using namespace testing;
 
-constexpr u64 kPages = 120;
+constexpr u64 kReclaimedPages = 120;
 constexpr u64 kFrames = 70;
 constexpr u64 kSlots = 12;
 constexpr u64 kWriters = 6;  // harts and devices
@@ -55,7 +55,7 @@ class ReclaimConcurrency : public ::testing::Test {
 
   // Must go on beside a reclaimer: there are fewer frames than pages.
   void fill() {
-    for (u64 page = 0; page < kPages; ++page) {
+    for (u64 page = 0; page < kReclaimedPages; ++page) {
       std::array<u64, kWordsPerPage> words;
       for (u64 i = 0; i < kWordsPerPage; ++i) words[i] = first_value(page, i);
       ASSERT_TRUE(memory->write(nth(page).address(), std::as_bytes(std::span(words))));
@@ -64,14 +64,14 @@ class ReclaimConcurrency : public ::testing::Test {
 
   u64 pick_page(Random& random) const {
     for (;;) {
-      const u64 page = random.below(kPages);
+      const u64 page = random.below(kReclaimedPages);
       if (kind_of(page) != Kind::kBalloon) return page;
     }
   }
 
   void hart(u64 writer) {
     Random random(seed + writer);
-    std::array<u64, kPages> mine{};
+    std::array<u64, kReclaimedPages> mine{};
     CachingHart hart(*memory);
     hart.enter();
     for (u64 round = 0; round < kRounds; ++round) {
@@ -92,7 +92,7 @@ class ReclaimConcurrency : public ::testing::Test {
       hart.instruction_boundary();
     }
     hart.leave();
-    for (u64 page = 0; page < kPages; ++page) {
+    for (u64 page = 0; page < kReclaimedPages; ++page) {
       if (kind_of(page) == Kind::kBalloon) continue;
       EXPECT_EQ(*memory->load<u64>(word_at(page, own_index(writer))), mine[page]);
     }
@@ -100,7 +100,7 @@ class ReclaimConcurrency : public ::testing::Test {
 
   void device(u64 writer) {
     Random random(seed + writer);
-    std::array<u64, kPages> mine{};
+    std::array<u64, kReclaimedPages> mine{};
     while (!stop) {
       const u64 page = pick_page(random);
       const GuestPhys own = word_at(page, own_index(writer));
@@ -108,11 +108,11 @@ class ReclaimConcurrency : public ::testing::Test {
         ASSERT_TRUE(memory->store<u64>(own, mine[page] = random.one_in(2) ? 0 : random.next()));
       }
       ASSERT_EQ(*memory->load<u64>(own), mine[page]);
-      if (random.one_in(4)) read_pages(random.below(kPages - 3), mine, writer);
+      if (random.one_in(4)) read_pages(random.below(kReclaimedPages - 3), mine, writer);
     }
   }
 
-  void read_pages(u64 first, const std::array<u64, kPages>& mine, u64 writer) {
+  void read_pages(u64 first, const std::array<u64, kReclaimedPages>& mine, u64 writer) {
     u64 at = first * kWordsPerPage;
     const bool read = memory->with_pinned(
         nth(first).address(), {3 * kPageSize}, Access::kRead, [&](std::span<std::byte> run) {
@@ -131,7 +131,7 @@ class ReclaimConcurrency : public ::testing::Test {
   void ballooner() {
     Random random(seed + 100);
     while (!stop) {
-      const u64 page = random.below(kPages / 4) * 4 + 3;
+      const u64 page = random.below(kReclaimedPages / 4) * 4 + 3;
       const Gpn pages[] = {nth(page)};
       ASSERT_TRUE(memory->write(pages[0].address(), memory->balloon_value()));
       if (random.one_in(2)) memory->take_balloon_pages(pages);
@@ -149,7 +149,7 @@ class ReclaimConcurrency : public ::testing::Test {
 
   std::vector<Gpn> some_pages(Random& random, u64 most) {
     std::vector<Gpn> pages;
-    for (u64 i = random.below(most) + 1; i > 0; --i) pages.push_back(nth(random.below(kPages)));
+    for (u64 i = random.below(most) + 1; i > 0; --i) pages.push_back(nth(random.below(kReclaimedPages)));
     return pages;
   }
 
@@ -188,7 +188,7 @@ class ReclaimConcurrency : public ::testing::Test {
       if (keeper.references(slot) != 0) continue;
       std::fill_n(keeper.frame(slot), kPageSize, static_cast<std::byte>(random.next()));
       std::vector<std::byte> content(kPageSize);
-      ASSERT_TRUE(memory->read(nth(random.below(kPages / 4) * 4 + 1).address(), content));
+      ASSERT_TRUE(memory->read(nth(random.below(kReclaimedPages / 4) * 4 + 1).address(), content));
       std::copy(content.begin(), content.end(), keeper.frame(slot));
       std::vector<ShareOffer> offers;
       for (const Gpn page : some_pages(random, 60)) offers.push_back({page, slot});
@@ -213,7 +213,7 @@ class ReclaimConcurrency : public ::testing::Test {
     EXPECT_EQ(pool.free() + usage.frames + usage.unused, Pages{kFrames});
     EXPECT_EQ(keeper.all_references(), usage.in_state[static_cast<int>(PageState::kShared)].raw);
     std::vector<Gpn> pages;
-    for (u64 i = 0; i < kPages; ++i) pages.push_back(nth(i));
+    for (u64 i = 0; i < kReclaimedPages; ++i) pages.push_back(nth(i));
     memory->discard(pages);
     memory->begin_shrinking();
     memory->check_invariants();
@@ -226,8 +226,8 @@ class ReclaimConcurrency : public ::testing::Test {
   const u64 seed = chosen_seed();
   Pool pool{Pages{kFrames}};
   VaultKeeper keeper{Pages{kSlots}};
-  std::unique_ptr<SwapFile> swap = make_swap({2 * kPages});
-  std::unique_ptr<GuestMemory> memory = GuestMemory::create(kBase, {kPages * kPageSize}).take();
+  std::unique_ptr<SwapFile> swap = make_swap({2 * kReclaimedPages});
+  std::unique_ptr<GuestMemory> memory = GuestMemory::create(kBase, {kReclaimedPages * kPageSize}).take();
   std::atomic<bool> stop{false}, all_have_stopped{false};
 };
 

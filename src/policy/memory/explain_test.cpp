@@ -4,21 +4,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "policy/memory/testing_units.h"
+
 namespace cloister::policy::memory {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr Units kMiBs(u64 count) { return {count * 256}; }
-
 TEST(Explain, TellsTheNumbersThatLedToATarget) {
   ClientTree tree({TaxKind::kFlat, Fraction::percent(75)});
-  const ClientId idle = tree.add_client(kRoot, "idle", kMiBs(256), {}).take();
-  const ClientId busy = tree.add_client(kRoot, "busy", kMiBs(256), {}).take();
-  const Holding holdings[] = {{idle, kMiBs(164), Activity::of(Fraction::ratio(60, 256))},
-                              {busy, kMiBs(164), Activity::of(Fraction::ratio(230, 256))}};
-  const Plan plan = targets(tree, kMiBs(328), holdings);
+  const ClientId idle = tree.add_client(kRoot, "idle", units_of_mib(256), {}).take();
+  const ClientId busy = tree.add_client(kRoot, "busy", units_of_mib(256), {}).take();
+  const Holding holdings[] = {{idle, units_of_mib(164), Activity::of(Fraction::ratio(60, 256))},
+                              {busy, units_of_mib(164), Activity::of(Fraction::ratio(230, 256))}};
+  const Plan plan = targets(tree, units_of_mib(328), holdings);
   EXPECT_THAT(explain(tree, *plan.find(idle)),
               AllOf(HasSubstr("idle holds 164.0 MiB of 256.0 MiB, and its target is 101.6 MiB"),
                     HasSubstr("512 of the 1024 shares that divide 328.0 MiB of the host"),
@@ -32,12 +32,12 @@ TEST(Explain, TellsTheNumbersThatLedToATarget) {
 TEST(Explain, TellsWhatBoundsATarget) {
   ClientTree tree;
   Settings reserved;
-  reserved.min = kMiBs(150);
-  const ClientId vm = tree.add_client(kRoot, "vm", kMiBs(256), reserved).take();
-  ASSERT_TRUE(tree.add_client(kRoot, "other", kMiBs(256), {}).ok());
-  const Holding holdings[] = {{vm, kMiBs(150), Activity::of(Fraction::percent(1))}};
+  reserved.min = units_of_mib(150);
+  const ClientId vm = tree.add_client(kRoot, "vm", units_of_mib(256), reserved).take();
+  ASSERT_TRUE(tree.add_client(kRoot, "other", units_of_mib(256), {}).ok());
+  const Holding holdings[] = {{vm, units_of_mib(150), Activity::of(Fraction::percent(1))}};
   const auto told = [&](u64 total) {
-    const Plan plan = targets(tree, kMiBs(total), holdings);
+    const Plan plan = targets(tree, units_of_mib(total), holdings);
     return explain(tree, *plan.find(vm));
   };
   EXPECT_THAT(told(200), HasSubstr("its minimum of 150.0 MiB is reserved and never taken"));
@@ -57,22 +57,25 @@ TEST(Explain, TellsHowFarAnEstimateMayBeOff) {
 }
 
 TEST(Explain, TellsWhatMoreAndLessMemoryWouldDo) {
-  EXPECT_THAT(explain(MissRatioCurve{}, kMiBs(32), kMiBs(16)), HasSubstr("no miss-ratio curve"));
-  const MissRatioCurve curve{
-      {{{}, Fraction::whole()}, {kMiBs(32), Fraction::percent(20)}, {kMiBs(48), Fraction::percent(3)}}, 1000};
+  EXPECT_THAT(explain(MissRatioCurve{}, units_of_mib(32), units_of_mib(16)),
+              HasSubstr("no miss-ratio curve"));
+  const MissRatioCurve curve{{{{}, Fraction::whole()},
+                              {units_of_mib(32), Fraction::percent(20)},
+                              {units_of_mib(48), Fraction::percent(3)}},
+                             1000};
   EXPECT_THAT(
-      explain(curve, kMiBs(32), kMiBs(16)),
+      explain(curve, units_of_mib(32), units_of_mib(16)),
       HasSubstr("20.0 % of its references miss with the 32.0 MiB that it holds; with 16.0 MiB more 3.0 %, "
                 "with 16.0 MiB less 100.0 %"));
 }
 
 TEST(Explain, TellsThatATargetCameFromWorth) {
   ClientTree tree;
-  const ClientId a = tree.add_client(kRoot, "a", kMiBs(256), {}).take();
-  const ClientId b = tree.add_client(kRoot, "b", kMiBs(256), {}).take();
-  const MissRatioCurve curve{{{{}, Fraction::whole()}, {kMiBs(256), {0}}}, 1};
+  const ClientId a = tree.add_client(kRoot, "a", units_of_mib(256), {}).take();
+  const ClientId b = tree.add_client(kRoot, "b", units_of_mib(256), {}).take();
+  const MissRatioCurve curve{{{{}, Fraction::whole()}, {units_of_mib(256), {0}}}, 1};
   const Worth worths[] = {{a, curve, 1'000'000}, {b, curve, 1}};
-  const Plan plan = targets_by_worth(tree, kMiBs(200), {}, worths);
+  const Plan plan = targets_by_worth(tree, units_of_mib(200), {}, worths);
   EXPECT_EQ(reason_in_short(*plan.find(a)), "the misses it saves");
   EXPECT_THAT(explain(tree, *plan.find(a)), HasSubstr("others' needs could not take it below 25.0 MiB"));
 }

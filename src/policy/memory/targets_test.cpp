@@ -7,11 +7,10 @@
 #include <algorithm>
 
 #include "base/random.h"
+#include "policy/memory/testing_units.h"
 
 namespace cloister::policy::memory {
 namespace {
-
-constexpr Units kMiBs(u64 count) { return {count * 256}; }
 
 // A random tree, three levels deep at most, and what its clients hold.
 class RandomHost {
@@ -157,37 +156,37 @@ struct Pair {
 };
 Pair make_pair(const Settings& a = {}, const Settings& b = {}) {
   Pair pair{ClientTree({TaxKind::kFlat, Fraction::percent(75)}), {}, {}};
-  pair.a = pair.tree.add_client(kRoot, "a", kMiBs(256), a).take();
-  pair.b = pair.tree.add_client(kRoot, "b", kMiBs(256), b).take();
+  pair.a = pair.tree.add_client(kRoot, "a", units_of_mib(256), a).take();
+  pair.b = pair.tree.add_client(kRoot, "b", units_of_mib(256), b).take();
   return pair;
 }
 
 TEST(Targets, SayWhatSetThem) {
   Settings reserved;
-  reserved.min = kMiBs(150);
+  reserved.min = units_of_mib(150);
   const Pair pair = make_pair(reserved);
-  const Holding holdings[] = {{pair.a, kMiBs(150), Activity::of(Fraction::percent(10))},
-                              {pair.b, kMiBs(100), Activity::of(Fraction::percent(100))}};
-  Plan plan = targets(pair.tree, kMiBs(328), holdings);
+  const Holding holdings[] = {{pair.a, units_of_mib(150), Activity::of(Fraction::percent(10))},
+                              {pair.b, units_of_mib(100), Activity::of(Fraction::percent(100))}};
+  Plan plan = targets(pair.tree, units_of_mib(328), holdings);
   EXPECT_EQ(plan.find(pair.a)->bound, Bound::kMin);
   EXPECT_EQ(plan.find(pair.b)->bound, Bound::kPrice);
-  EXPECT_EQ(plan.find(pair.b)->target, kMiBs(178));
-  plan = targets(pair.tree, kMiBs(500), holdings);
+  EXPECT_EQ(plan.find(pair.b)->target, units_of_mib(178));
+  plan = targets(pair.tree, units_of_mib(500), holdings);
   EXPECT_EQ(plan.find(pair.b)->bound, Bound::kCap);
-  plan = targets(pair.tree, kMiBs(513), holdings);
+  plan = targets(pair.tree, units_of_mib(513), holdings);
   EXPECT_EQ(plan.find(pair.a)->bound, Bound::kPlenty);
-  EXPECT_EQ(plan.unclaimed, kMiBs(1));
-  plan = targets(pair.tree, kMiBs(140), holdings);
-  EXPECT_EQ(plan.shortfall, kMiBs(10));
-  EXPECT_EQ(plan.find(pair.a)->target, kMiBs(150));
+  EXPECT_EQ(plan.unclaimed, units_of_mib(1));
+  plan = targets(pair.tree, units_of_mib(140), holdings);
+  EXPECT_EQ(plan.shortfall, units_of_mib(10));
+  EXPECT_EQ(plan.find(pair.a)->target, units_of_mib(150));
 }
 
 TEST(Targets, TakeWhoIsUnknownAsFullyActive) {
   const Pair pair = make_pair();
-  const Holding known[] = {{pair.a, kMiBs(200), Activity::of(Fraction::percent(1))}};
-  const Plan plan = targets(pair.tree, kMiBs(300), known);
-  EXPECT_EQ(plan.find(pair.b)->active, kMiBs(256));
-  EXPECT_GT(plan.find(pair.b)->target, kMiBs(220));
+  const Holding known[] = {{pair.a, units_of_mib(200), Activity::of(Fraction::percent(1))}};
+  const Plan plan = targets(pair.tree, units_of_mib(300), known);
+  EXPECT_EQ(plan.find(pair.b)->active, units_of_mib(256));
+  EXPECT_GT(plan.find(pair.b)->target, units_of_mib(220));
 }
 
 // A crowded pool does not take from its neighbour what the neighbour's shares hold.
@@ -198,28 +197,28 @@ TEST(Targets, DivideFirstAmongPoolsThenWithin) {
   const ClientId crowded = tree.add_pool(kRoot, "crowded", shares).take();
   const ClientId calm = tree.add_pool(kRoot, "calm", shares).take();
   for (int i = 0; i < 4; ++i)
-    ASSERT_TRUE(tree.add_client(crowded, fmt::format("c{}", i), kMiBs(256), {}).ok());
-  const ClientId alone = tree.add_client(calm, "alone", kMiBs(512), {}).take();
-  const Plan plan = targets(tree, kMiBs(512), {});
-  EXPECT_EQ(plan.find(crowded)->target, kMiBs(256));
-  EXPECT_EQ(plan.find(alone)->target, kMiBs(256));
-  EXPECT_EQ(plan.find(*tree.find("c3"))->target, kMiBs(64));
+    ASSERT_TRUE(tree.add_client(crowded, fmt::format("c{}", i), units_of_mib(256), {}).ok());
+  const ClientId alone = tree.add_client(calm, "alone", units_of_mib(512), {}).take();
+  const Plan plan = targets(tree, units_of_mib(512), {});
+  EXPECT_EQ(plan.find(crowded)->target, units_of_mib(256));
+  EXPECT_EQ(plan.find(alone)->target, units_of_mib(256));
+  EXPECT_EQ(plan.find(*tree.find("c3"))->target, units_of_mib(64));
 }
 
 TEST(Victim, IsTheLeastFundedOfTheLeastFundedPool) {
   ClientTree tree;
   const ClientId pool = tree.add_pool(kRoot, "pool", {}).take();
-  const ClientId idle = tree.add_client(pool, "idle", kMiBs(256), {}).take();
-  const ClientId used = tree.add_client(pool, "used", kMiBs(256), {}).take();
-  const ClientId asking = tree.add_client(kRoot, "asking", kMiBs(256), {}).take();
-  Holding holdings[] = {{idle, kMiBs(128), Activity::of(Fraction::percent(1))},
-                        {used, kMiBs(128), Activity::of(Fraction::percent(60))},
-                        {asking, kMiBs(64), {}}};
+  const ClientId idle = tree.add_client(pool, "idle", units_of_mib(256), {}).take();
+  const ClientId used = tree.add_client(pool, "used", units_of_mib(256), {}).take();
+  const ClientId asking = tree.add_client(kRoot, "asking", units_of_mib(256), {}).take();
+  Holding holdings[] = {{idle, units_of_mib(128), Activity::of(Fraction::percent(1))},
+                        {used, units_of_mib(128), Activity::of(Fraction::percent(60))},
+                        {asking, units_of_mib(64), {}}};
   EXPECT_EQ(victim_for(tree, holdings, asking), idle);
   EXPECT_EQ(victim_for(tree, holdings, used), idle);
   EXPECT_EQ(victim_for(tree, holdings, idle), idle);  // it is its own victim
-  holdings[0].held = kMiBs(100);
-  holdings[2].held = kMiBs(250);
+  holdings[0].held = units_of_mib(100);
+  holdings[2].held = units_of_mib(250);
   EXPECT_EQ(victim_for(tree, holdings, asking), asking);
 }
 
@@ -231,30 +230,32 @@ MissRatioCurve cliff(Units edge) { return {{{{}, Fraction::whole()}, {edge, {0}}
 
 TEST(TargetsByWorth, GoWhereMissesAreSaved) {
   const Pair pair = make_pair();
-  const Holding holdings[] = {{pair.a, kMiBs(128), Activity::of(Fraction::percent(90))},
-                              {pair.b, kMiBs(128), Activity::of(Fraction::percent(90))}};
-  const Worth worths[] = {{pair.a, cliff(kMiBs(80)), 1000}, {pair.b, cliff(kMiBs(200)), 1000}};
-  const Plan plan = targets_by_worth(pair.tree, kMiBs(290), holdings, worths);
-  EXPECT_GE(plan.find(pair.a)->target, kMiBs(80));
-  EXPECT_GE(plan.find(pair.b)->target, kMiBs(200));
-  EXPECT_EQ(plan.find(pair.a)->target + plan.find(pair.b)->target, kMiBs(290));
+  const Holding holdings[] = {{pair.a, units_of_mib(128), Activity::of(Fraction::percent(90))},
+                              {pair.b, units_of_mib(128), Activity::of(Fraction::percent(90))}};
+  const Worth worths[] = {{pair.a, cliff(units_of_mib(80)), 1000}, {pair.b, cliff(units_of_mib(200)), 1000}};
+  const Plan plan = targets_by_worth(pair.tree, units_of_mib(290), holdings, worths);
+  EXPECT_GE(plan.find(pair.a)->target, units_of_mib(80));
+  EXPECT_GE(plan.find(pair.b)->target, units_of_mib(200));
+  EXPECT_EQ(plan.find(pair.a)->target + plan.find(pair.b)->target, units_of_mib(290));
 }
 
 // The tax bounds what others' worth may take: at 75 % a quarter of the plain share stays.
 TEST(TargetsByWorth, LeaveEverybodyWhatTheTaxCannotTake) {
   const Pair pair = make_pair();
-  const Holding holdings[] = {{pair.a, kMiBs(100), {}}, {pair.b, kMiBs(100), {}}};
-  const Worth worths[] = {{pair.a, cliff(kMiBs(256)), 1}, {pair.b, cliff(kMiBs(256)), 1'000'000}};
-  const Plan plan = targets_by_worth(pair.tree, kMiBs(200), holdings, worths);
-  EXPECT_EQ(plan.find(pair.a)->target, kMiBs(25));
-  EXPECT_EQ(plan.find(pair.b)->target, kMiBs(175));
+  const Holding holdings[] = {{pair.a, units_of_mib(100), {}}, {pair.b, units_of_mib(100), {}}};
+  const Worth worths[] = {{pair.a, cliff(units_of_mib(256)), 1},
+                          {pair.b, cliff(units_of_mib(256)), 1'000'000}};
+  const Plan plan = targets_by_worth(pair.tree, units_of_mib(200), holdings, worths);
+  EXPECT_EQ(plan.find(pair.a)->target, units_of_mib(25));
+  EXPECT_EQ(plan.find(pair.b)->target, units_of_mib(175));
   EXPECT_EQ(plan.find(pair.b)->bound, Bound::kWorth);
 }
 
 TEST(TargetsByWorth, LeaveTheUnknownTheirPlainShare) {
   const Pair pair = make_pair();
-  const Worth worths[] = {{pair.a, cliff(kMiBs(256)), 1'000'000}};
-  EXPECT_EQ(targets_by_worth(pair.tree, kMiBs(200), {}, worths).find(pair.b)->target, kMiBs(100));
+  const Worth worths[] = {{pair.a, cliff(units_of_mib(256)), 1'000'000}};
+  EXPECT_EQ(targets_by_worth(pair.tree, units_of_mib(200), {}, worths).find(pair.b)->target,
+            units_of_mib(100));
 }
 
 // A pool bids with the best savings of those within it, and divides what it gets by the same: of the 200 MiB
@@ -262,16 +263,17 @@ TEST(TargetsByWorth, LeaveTheUnknownTheirPlainShare) {
 TEST(TargetsByWorth, GoThroughPoolsToWhoSavesMost) {
   ClientTree tree({TaxKind::kFlat, Fraction::percent(75)});
   const ClientId pool = tree.add_pool(kRoot, "pool", {}).take();
-  const ClientId keen = tree.add_client(pool, "keen", kMiBs(256), {}).take();
-  const ClientId dull = tree.add_client(pool, "dull", kMiBs(256), {}).take();
-  const ClientId other = tree.add_client(kRoot, "other", kMiBs(512), {}).take();
-  const Worth worths[] = {
-      {keen, cliff(kMiBs(200)), 1'000'000}, {dull, cliff(kMiBs(200)), 10}, {other, cliff(kMiBs(400)), 1'000}};
-  const Plan plan = targets_by_worth(tree, kMiBs(512), {}, worths);
-  EXPECT_EQ(plan.find(pool)->target, kMiBs(200));
-  EXPECT_EQ(plan.find(keen)->target, kMiBs(175));
+  const ClientId keen = tree.add_client(pool, "keen", units_of_mib(256), {}).take();
+  const ClientId dull = tree.add_client(pool, "dull", units_of_mib(256), {}).take();
+  const ClientId other = tree.add_client(kRoot, "other", units_of_mib(512), {}).take();
+  const Worth worths[] = {{keen, cliff(units_of_mib(200)), 1'000'000},
+                          {dull, cliff(units_of_mib(200)), 10},
+                          {other, cliff(units_of_mib(400)), 1'000}};
+  const Plan plan = targets_by_worth(tree, units_of_mib(512), {}, worths);
+  EXPECT_EQ(plan.find(pool)->target, units_of_mib(200));
+  EXPECT_EQ(plan.find(keen)->target, units_of_mib(175));
   EXPECT_EQ(plan.find(keen)->target + plan.find(dull)->target, plan.find(pool)->target);
-  EXPECT_EQ(plan.find(pool)->target + plan.find(other)->target, kMiBs(512));
+  EXPECT_EQ(plan.find(pool)->target + plan.find(other)->target, units_of_mib(512));
 }
 
 TEST(TargetsByWorth, GiveOutAllAndKeepMinimums) {
