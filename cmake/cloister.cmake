@@ -17,8 +17,8 @@ target_compile_options(cloister_flags INTERFACE
 target_link_libraries(cloister_flags INTERFACE Threads::Threads fmt::fmt)
 
 # A test is compiled once and run once, and half of its compiling is GoogleTest's headers: they are compiled
-# before all tests, and tests are not optimised: what they call is.
-set(CLOISTER_TEST_OPTIONS -O0)
+# before all tests, and tests are not optimised: what they call is. A failure names its line itself.
+set(CLOISTER_TEST_OPTIONS -O0 -g0)
 file(CONFIGURE OUTPUT gtest_headers.cpp CONTENT "")
 add_library(cloister_gtest_headers OBJECT ${CMAKE_CURRENT_BINARY_DIR}/gtest_headers.cpp)
 target_link_libraries(cloister_gtest_headers PRIVATE cloister_flags GTest::gtest_main GTest::gmock)

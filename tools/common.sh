@@ -55,3 +55,6 @@ configure() {
   say "configuring $folder"
   cmake --preset "$1" >"$cache/configure-$1.log" 2>&1 || { cat "$cache/configure-$1.log" >&2; fail "cmake --preset $1 failed"; }
 }
+
+# compile ARGUMENTS: ninja, with huge pages for what it runs: a compiler faults in hundreds of MiB, which is dear on virtual machines.
+compile() { GLIBC_TUNABLES=glibc.malloc.hugetlb=1 ninja "$@"; }

@@ -26,7 +26,7 @@ build() {
     [[ " ${all[*]} " == *" ${targets[0]} "* ]] || fail "there is no fuzzer $target: there are ${all[*]#fuzz_}"
   fi
   say "building ${#targets[@]} fuzzers"
-  ninja -C build/fuzz "${targets[@]}" >"$cache/build-fuzz.log" || { tail -n 40 "$cache/build-fuzz.log" >&2; fail "the fuzzers do not build"; }
+  compile -C build/fuzz "${targets[@]}" >"$cache/build-fuzz.log" || { tail -n 40 "$cache/build-fuzz.log" >&2; fail "the fuzzers do not build"; }
 }
 
 # fuzz_one TARGET SECONDS: one line at the end, and on failure the log.
