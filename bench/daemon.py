@@ -49,6 +49,12 @@ class Console(harness.Console):
         return not self.is_listening()
 
     def close(self):
+        """The reader ends first: the next socket gets the number of this one, and it would take away what that one is to read."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other end is gone
+        self._reader.join()
         self.socket.close()
 
 
