@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/release_policy.h"
 
-#include <cloister/guest_abi.h>
-
 #include <algorithm>
 
 // Counted once.
 //
 // The host wants memory; the balloon brings it. What a program frees becomes the guest's free memory, and the
-// balloon takes it from there: so a program's release is not something besides the balloon's, and only that
-// must be asked of programs which the balloon cannot find free. And what was asked of a program and is still
-// on its way must not be asked of the next: the part of its use above its limit counts as done, for ten
-// seconds; after that it has shown that it cannot, and others are asked.
+// balloon takes it from there; without a balloon the host swaps it, which costs little, for nobody reads it.
+// So a program's release is not something besides the balloon's, and only that must be asked of programs
+// which the balloon cannot find free. And what was asked of a program and is still on its way must not be
+// asked of the next: the part of its use above its limit counts as done, for ten seconds; after that it has
+// shown that it cannot, and others are asked. It itself is asked for no more than a quarter then, and once in
+// ten seconds: a cache whose limit falls while it cannot forget as fast would stand empty when it can.
 //
 // What is asked falls to the programs by weight and by what each has above its floor; at level soft, nobody
 // is asked for more than a quarter of that. Turns are spread in time, so that not all collect garbage in the
@@ -29,18 +29,30 @@ constexpr std::uint64_t kSmallest = 1 << 20;  // bytes; less is not worth a prog
 
 std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 
-std::uint64_t spare_of(const ProgramState& program, std::uint32_t level) {
+// A program is often a little above its limit.
+bool owes(const ProgramState& program) { return above(program.used, program.limit) > program.limit / 16; }
+
+std::uint64_t spare_of(const ProgramState& program, std::uint32_t level, bool is_following) {
+  if (owes(program) && is_following) return 0;
   const std::uint64_t spare = above(std::min(program.used, program.limit), program.floor);
-  return level <= CLOISTER_SOFT ? spare / 4 : spare;
+  return level <= CLOISTER_SOFT || owes(program) ? spare / 4 : spare;
 }
 
 }  // namespace
 
+std::uint64_t free_but_kept(std::uint64_t free, const cloister_condition& condition) {
+  const std::uint64_t kept = condition.held + condition.swapped + condition.balloon;
+  return above(free, above(condition.configured, kept));
+}
+
+bool ReleasePolicy::is_following(std::size_t program, std::uint64_t time) const {
+  return cut_at_[program] != 0 && time < cut_at_[program] + kPatience;
+}
+
 std::uint64_t ReleasePolicy::under_way(const Need& need, const std::vector<ProgramState>& programs) const {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < programs.size(); ++i) {
-    if (cut_at_[i] != 0 && need.time < cut_at_[i] + kPatience)
-      sum += above(programs[i].used, programs[i].limit);
+    if (is_following(i, need.time)) sum += above(programs[i].used, programs[i].limit);
   }
   return sum;
 }
@@ -48,11 +60,15 @@ std::uint64_t ReleasePolicy::under_way(const Need& need, const std::vector<Progr
 std::vector<Turn> ReleasePolicy::cut(const Need& need, const std::vector<ProgramState>& programs) {
   std::vector<Turn> turns;
   const std::uint64_t wanted = above(need.release, need.spare + under_way(need, programs));
+  std::vector<std::uint64_t> spares;
   u128 weights = 0;
-  for (const ProgramState& one : programs) weights += u128{spare_of(one, need.level)} * one.weight;
+  for (std::size_t i = 0; i < programs.size(); ++i) {
+    spares.push_back(spare_of(programs[i], need.level, is_following(i, need.time)));
+    weights += u128{spares[i]} * programs[i].weight;
+  }
   if (wanted < kSmallest || weights == 0) return turns;
   for (std::size_t i = 0; i < programs.size(); ++i) {
-    const std::uint64_t spare = spare_of(programs[i], need.level);
+    const std::uint64_t spare = spares[i];
     const u128 part = u128{wanted} * spare * programs[i].weight / weights;
     const std::uint64_t bytes =
         std::min<std::uint64_t>(static_cast<std::uint64_t>(std::min<u128>(part, spare)), spare);

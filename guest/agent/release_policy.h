@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cloister/guest_abi.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -18,10 +20,10 @@ struct ProgramState {
 
 // What is wanted, from the condition and the guest.
 struct Need {
-  std::uint64_t time = 0;     // milliseconds
-  std::uint32_t level = 0;    // CLOISTER_AMPLE to CLOISTER_CRITICAL
-  std::uint64_t release = 0;  // suggested to be released by all together
-  std::uint64_t spare = 0;  // what the guest has available anyway, and a balloon takes without asking anybody
+  std::uint64_t time = 0;       // milliseconds
+  std::uint32_t level = 0;      // CLOISTER_AMPLE to CLOISTER_CRITICAL
+  std::uint64_t release = 0;    // suggested to be released by all together
+  std::uint64_t spare = 0;      // what the host gets without anybody being asked
   std::uint64_t available = 0;  // what programs may use without the host taking it from elsewhere
   std::uint64_t deadline = 0;   // milliseconds from now; 0: none
 };
@@ -33,6 +35,10 @@ struct Turn {
   std::uint64_t after;
 };
 
+// What lies free in a guest of which the host has it still to take: all of it but pages that the host keeps
+// nothing for.
+std::uint64_t free_but_kept(std::uint64_t free, const cloister_condition& condition);
+
 // Who gives how much, and when. Pure; called at each change of the condition and every few seconds while
 // memory is wanted or a limit is below its ceiling. The programs are always the same, in the same order.
 class ReleasePolicy {
@@ -43,6 +49,7 @@ class ReleasePolicy {
   std::vector<Turn> decide(const Need& need, const std::vector<ProgramState>& programs);
 
  private:
+  bool is_following(std::size_t program, std::uint64_t time) const;
   std::uint64_t under_way(const Need& need, const std::vector<ProgramState>& programs) const;
   std::vector<Turn> cut(const Need& need, const std::vector<ProgramState>& programs);
   std::vector<Turn> raise(const Need& need, const std::vector<ProgramState>& programs);

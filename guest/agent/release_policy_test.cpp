@@ -63,6 +63,19 @@ TEST(ReleasePolicyTest, AsksOnlyForWhatIsNotFreeAnyway) {
   EXPECT_EQ(turns[0].limit, 260 * kMiB);
 }
 
+// The host does not see what a program has freed, and goes on wanting it until it has swapped it.
+TEST(ReleasePolicyTest, WhatWasFreedIsNotAskedForAgainWithoutABalloon) {
+  cloister_condition condition = {};
+  condition.configured = 400 * kMiB;
+  condition.held = 250 * kMiB;
+  condition.swapped = 90 * kMiB;
+  condition.balloon = 10 * kMiB;
+  EXPECT_EQ(free_but_kept(40 * kMiB, condition), 0u);
+  EXPECT_EQ(free_but_kept(120 * kMiB, condition), 70 * kMiB);
+  condition.held = 400 * kMiB;
+  EXPECT_EQ(free_but_kept(120 * kMiB, condition), 120 * kMiB);
+}
+
 // Counted once: the same wish, told again while a program follows, is no second wish.
 TEST(ReleasePolicyTest, WhatIsUnderWayIsNotAskedForAgain) {
   ReleasePolicy policy(250);
@@ -82,6 +95,23 @@ TEST(ReleasePolicyTest, WhoCannotFollowIsNotWaitedForForever) {
     programs[turn.program].limit = turn.limit;
   programs[1].used = programs[1].limit;
   EXPECT_FALSE(policy.decide(need(11'500, CLOISTER_HARD, 50), programs).empty());
+}
+
+// Cut after cut would leave nothing of a cache that forgets slowly.
+TEST(ReleasePolicyTest, WhoHasNotFollowedIsAskedForAQuarterOnceInTenSeconds) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(300)};
+  for (const Turn& turn : policy.decide(need(1000, CLOISTER_HARD, 100), programs))
+    programs[turn.program].limit = turn.limit;
+  programs[0].used = 270 * kMiB;
+  EXPECT_TRUE(policy.decide(need(2000, CLOISTER_HARD, 150), programs).empty());
+  const auto turns = policy.decide(need(11'000, CLOISTER_HARD, 150), programs);
+  ASSERT_EQ(turns.size(), 1u);
+  EXPECT_EQ(turns[0].limit, 150 * kMiB);
+  programs[0].limit = turns[0].limit;
+  EXPECT_TRUE(policy.decide(need(12'000, CLOISTER_HARD, 150), programs).empty());
+  programs[0].used = 154 * kMiB;  // it has followed but for a little
+  EXPECT_FALSE(policy.decide(need(13'000, CLOISTER_HARD, 50), programs).empty());
 }
 
 TEST(ReleasePolicyTest, SpreadsTurnsWithinHalfOfTheTimeLeft) {

@@ -39,6 +39,7 @@ std::string whole(int file) {
 Signs signs_in(const std::string& meminfo, const std::string& vmstat, const std::string& pressure) {
   Signs signs;
   signs.total = figure_in(meminfo.c_str(), "MemTotal:") * 1024;
+  signs.free = figure_in(meminfo.c_str(), "MemFree:") * 1024;
   signs.available = figure_in(meminfo.c_str(), "MemAvailable:") * 1024;
   signs.swap_total = figure_in(meminfo.c_str(), "SwapTotal:") * 1024;
   signs.swap_free = figure_in(meminfo.c_str(), "SwapFree:") * 1024;

@@ -10,6 +10,7 @@ namespace cloister::agent {
 struct Signs {
   std::uint64_t time = 0;  // milliseconds
   std::uint64_t total = 0;
+  std::uint64_t free = 0;
   std::uint64_t available = 0;
   std::uint64_t swap_total = 0;
   std::uint64_t swap_free = 0;
