@@ -181,6 +181,31 @@ class Daemon:
         return done.returncode, done.stdout, done.stderr
 
 
+class Debian(Console):
+    """A Debian machine of a daemon's, with a shell as its first program. `system` is one of harness.debian()'s."""
+
+    def __init__(self, host, name, system, overlay, **options):
+        self.name = name
+        options = {key.replace("_", "-"): value for key, value in options.items()}
+        more = options.pop("disk", [])
+        host.call("PUT", f"machines/{name}", {
+            "cpus": "1", "kernel": system + ".kernel", "initrd": system + ".initrd", "disk": [f"{system},overlay={overlay}", *more],
+            "append": "console=ttyS0 quiet no5lvl root=/dev/vda init=/bin/sh", **options})
+        super().__init__(host.get(f"machines/{name}")["console"])
+
+    def log_in(self):
+        self.expect(r"[#$] ", 300)
+        self.send("stty -echo; PS1= PS2=; set +m; export TERM=dumb PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin\n")
+        self.must("mount -t tmpfs -o size=90% shm /dev/shm; mount -t tmpfs run /run; ip link set lo up 2>/dev/null; true", 120)
+
+    def must(self, command, timeout=120):
+        """Runs a command that has to succeed; returns its output."""
+        output, status = self.shell(command, timeout)
+        if status != 0:
+            raise harness.GuestFailed(f"{self.name}: {command}: status {status}: {output[-500:]}")
+        return output
+
+
 def guest_memory(pid, count="Pss:", files=GUEST_FRAMES):
     """What the host's kernel counts (bytes): the guest's frames and all the rest. The guest's lie in memory that is closed
     to huge pages ("nh"), which the cell's own is not, and in files with names."""

@@ -49,28 +49,6 @@ COMPILE = ("mkdir -p /dev/shm/c; while :; do gcc -O2 -o /dev/shm/c/a /run/a.c &&
            ">/dev/null 2>&1 & true")
 
 
-class Machine(daemon.Console):
-    """One Debian machine of the daemon's, with a shell as its first program."""
-
-    def __init__(self, host, name, disk, folder):
-        self.name = name
-        host.call("PUT", f"machines/{name}", {
-            "memory": f"{MEMORY_MIB}MiB", "cpus": "1", "kernel": disk + ".kernel", "initrd": disk + ".initrd",
-            "disk": f"{disk},overlay={folder / name}", "append": "console=ttyS0 quiet root=/dev/vda init=/bin/sh"})
-        super().__init__(host.get(f"machines/{name}")["console"])
-
-    def log_in(self):
-        self.expect(r"[#$] ", 300)
-        self.send("stty -echo; PS1= PS2=; export TERM=dumb PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin\n")
-        self.must("mount -t tmpfs -o size=90% shm /dev/shm; mount -t tmpfs run /run; ip link set lo up 2>/dev/null; true", 120)
-
-    def must(self, command, timeout):
-        output, status = self.shell(command, timeout)
-        if status != 0:
-            raise harness.GuestFailed(f"{self.name}: {command}: status {status}: {output[-500:]}")
-        return output
-
-
 def all_at_once(work, machines):
     """Runs work(machine) for each machine, side by side; fails when one fails."""
     failures = []
@@ -163,8 +141,8 @@ def work(host, folder, disk):
           flush=True)
     machines = {}
     for name in IDLE + BUSY:
-        machines[name] = Machine(host, name, disk, folder)
-    all_at_once(Machine.log_in, machines.values())
+        machines[name] = daemon.Debian(host, name, disk, folder / name, memory=f"{MEMORY_MIB}MiB")
+    all_at_once(daemon.Debian.log_in, machines.values())
     show = Show(host)
     show.heading(f"booted; {', '.join(IDLE)} write {FILL_MIB} MiB each, then idle")
     all_at_once(lambda machine: machine.must(FILL, 300), [machines[name] for name in IDLE])
