@@ -12,7 +12,8 @@
 // undone, in the very code that is under test; two machines need nothing of the engines.
 //
 // Both machines stop at the same block boundaries, which the engines promise. What is typed meanwhile cannot
-// be given to both at the same instruction, so the machine refuses it.
+// be given to both at the same instruction, so the machine refuses it. A stop from outside comes in the
+// middle of a turn of one of them: what they came to then is not compared.
 #include "machine/run_verified.h"
 
 #include <fmt/format.h>
@@ -70,6 +71,28 @@ class Comparison {
   u64 equal_rounds_ = 0;
 };
 
+const char* name_of(hart::Exit exit) {
+  switch (exit) {
+    case hart::Exit::kBudget:
+      return "its budget";
+    case hart::Exit::kWait:
+      return "a wait";
+    case hart::Exit::kRequest:
+      return "a request";
+  }
+  return "";
+}
+
+// The turns of the round that went apart.
+std::string turns_of(const char* whose, const Turns& turns) {
+  std::string text;
+  for (const Turns::Turn& turn : turns.last_round()) {
+    text += fmt::format("{} turn of hart {} at {} ns: {} of {} instructions, ended by {}\n", whose, turn.hart,
+                        turn.began.raw, turn.executed, turn.budget, name_of(turn.exit));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string run_verified(Twin tested, Twin reference) {
@@ -82,9 +105,11 @@ std::string run_verified(Twin tested, Twin reference) {
     turns.round();
     if (reference.board.power().on()) reference_turns.round();
     found = comparison.harts();
+    if (!found.empty()) found += turns_of("tested", turns) + turns_of("reference", reference_turns);
     if (found.empty() && rounds % kRoundsBetweenDigests == 0) found = comparison.memory();
   }
   tested.board.after_slice();
+  if (tested.board.power().event() == PowerEvent::kStop) return {};
   return found.empty() ? comparison.memory() : found;
 }
 

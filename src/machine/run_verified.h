@@ -17,7 +17,8 @@ struct Twin {
 };
 
 // Runs both from power-on until the power of `tested` goes off, and compares them all along. Returns what
-// differs first, for a person to read; nothing when nothing does. The same boot files and seeds are assumed.
+// differs first and the turns in which it came to that, for a person to read; nothing when nothing does, or
+// when `tested` was stopped from outside. The same boot files and seeds are assumed.
 std::string run_verified(Twin tested, Twin reference);
 
 }  // namespace cloister::machine

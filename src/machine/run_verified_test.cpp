@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "machine/machine.h"
 #include "machine/testing_images.h"
@@ -19,6 +20,12 @@ using namespace testing;
 
 struct NoScreen final : device::ConsoleSink {
   void write(std::span<const std::byte>) override {}
+};
+
+// Stops the machine as soon as its guest prints.
+struct Stopper final : device::ConsoleSink {
+  void write(std::span<const std::byte>) override { stop(); }
+  std::function<void()> stop;
 };
 
 // Counts down from `rounds` often enough to be translated, and ends.
@@ -116,6 +123,21 @@ TEST_F(RunVerified, FindsNothingWhereTheTranslatorHasItHard) {
   }
 }
 
+// The stop comes in the middle of a turn, and for the machine that is tested only.
+TEST_F(RunVerified, AMachineThatIsStoppedFromOutsideDiffersInNothing) {
+  constexpr u64 kDebugConsole = 0x4442434e, kWriteByte = 2;
+  Program program;
+  program.sbi(kDebugConsole, kWriteByte, {'x'});
+  program.loop_for_ever();
+  config = with(program, "kernel");
+  config.verify = true;
+  Stopper stopper;
+  auto machine = Machine::create(config, stopper).take();
+  stopper.stop = [&] { machine->request_stop(); };
+  const Outcome outcome = machine->run().take();
+  EXPECT_EQ(outcome.end, End::kStopped) << outcome.reason;
+}
+
 TEST_F(RunVerified, WhereTranslatedCodeLiesIsToldByTheGuestsAddresses) {
   auto machine = Machine::create(with(loop(100'000), "kernel"), screen).take();
   EXPECT_EQ(machine->run().take().end, End::kPowerOff);
@@ -133,6 +155,8 @@ TEST_F(RunVerified, TellsTheFirstDifferenceWithBothValues) {
       run_verified({*tested, clocks[0], randoms[0]}, {*reference, clocks[1], randoms[1]});
   EXPECT_THAT(found, HasSubstr("hart 0"));
   EXPECT_THAT(found, HasSubstr("x9"));
+  EXPECT_THAT(found, HasSubstr("tested turn of hart 0"));
+  EXPECT_THAT(found, HasSubstr("reference turn of hart 0"));
 }
 
 TEST_F(RunVerified, NeedsTheTranslatorASeedAndDisksOfItsOwn) {

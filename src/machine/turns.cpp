@@ -21,6 +21,7 @@ constexpr u64 kNever = ~u64{0};
 }  // namespace
 
 void Turns::round() {
+  last_round_.clear();
   if (!each_hart_once()) skip_ahead();
   if (board_.alarm_deadline() <= clock_.since_power_on()) board_.check_alarm();
 }
@@ -56,11 +57,14 @@ bool Turns::turn(u32 id) {
 
 void Turns::slice(HartSlot& slot) {
   const u64 before = slot.hart.instructions();
+  const Nanos began = clock_.since_power_on();
   clock_.begin_slice(slot.hart);
-  const hart::Exit exit = slot.hart.run(budget(slot));
+  const u64 most = budget(slot);
+  const hart::Exit exit = slot.hart.run(most);
   clock_.end_slice();
   if (board_.is_profiled()) slot.samples.add(slot.hart.pc(), slot.hart.supervisor());
   const u64 executed = slot.hart.instructions() - before;
+  last_round_.push_back({slot.hart.id(), began, most, executed, exit});
   slot.running.fetch_add(executed * VirtualClock::kNanosPerInstruction, std::memory_order_relaxed);
   // A wait with a bound ends by itself: that hart gave way for this turn only.
   waiting_[slot.hart.id()] = exit == hart::Exit::kWait && slot.hart.wait_bound() == Nanos{kNever};

@@ -30,6 +30,16 @@ class Turns {
   // Precondition: the power is on.
   void round();
 
+  // A turn as it was, for people.
+  struct Turn {
+    u64 hart;
+    Nanos began;  // since power-on
+    u64 budget;   // instructions
+    u64 executed;
+    hart::Exit exit;
+  };
+  const std::vector<Turn>& last_round() const { return last_round_; }
+
  private:
   bool each_hart_once();
   bool turn(u32 id);
@@ -43,6 +53,7 @@ class Turns {
   Random& random_;
   const Lengths lengths_;
   std::vector<bool> waiting_;  // in WFI
+  std::vector<Turn> last_round_;
 };
 
 }  // namespace cloister::machine
