@@ -147,10 +147,17 @@ void Housekeeper::run() {
     for (const auto& call : posted) call();
     sample(settings);
     trace(settings.curve_samples);
-    if (!order && !asked_ && !room && posted.empty())
-      reclaimer_.age({(memory_.size().raw >> kPageShift) / kAgeLooks});
+    if (!order && !asked_ && !room) walk(look_every(settings));
   }
   if (asked_) (void)memory_.end_shrinking();
+}
+
+// In calm times, at each look, however often it is woken for other things meanwhile.
+void Housekeeper::walk(std::chrono::nanoseconds every) {
+  const Nanos now = os::monotonic_now();
+  if (now < walked_ + Nanos{static_cast<u64>(every.count())}) return;
+  walked_ = now;
+  reclaimer_.age({(memory_.size().raw >> kPageShift) / kAgeLooks});
 }
 
 memory::ReclaimReport Housekeeper::reclaim(Pages wanted, u32 ways, Nanos deadline) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -74,6 +75,7 @@ class Housekeeper {
   };
 
   void run();
+  void walk(std::chrono::nanoseconds every);
   void begin(const control::Reclaim& order);
   void look_at_guest();
   Pages count_given();
@@ -91,6 +93,7 @@ class Housekeeper {
   memory::Reclaimer reclaimer_;        // likewise
   memory::ActivitySampler sampler_;    // likewise
   std::optional<CurveSampler> curve_;  // likewise
+  Nanos walked_;                       // the reclaimer, over pages that may be idle
   Nanos looked_, aged_;                // at the curve's pages; when it was aged
   Lease& lease_;
   const std::function<void(const control::Done&)> done_;

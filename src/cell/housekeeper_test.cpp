@@ -135,5 +135,18 @@ TEST_F(HousekeeperTest, WhereAGuestSaysThatItHasNoMoreTheRestIsTakenAtOnce) {
   EXPECT_LE(held, Pages{kFilled - kOwed});
 }
 
+// As the search for like pages does.
+TEST_F(HousekeeperTest, WhoeverKeepsItBusyDoesNotKeepItFromTellingIdlePages) {
+  control::Settings settings;
+  settings.period_nanos = 200'000'000;
+  housekeeper.sample_as(settings);
+  ASSERT_TRUE(housekeeper.start().ok());
+  ASSERT_TRUE(memory->has_marks(gpn_of(at(0)), memory::PageWord::kRecent));
+  while (memory->has_marks(gpn_of(at(0)), memory::PageWord::kRecent)) {
+    (void)housekeeper.post([] {});
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
 }  // namespace
 }  // namespace cloister::cell

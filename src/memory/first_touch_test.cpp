@@ -87,6 +87,32 @@ TEST_F(FirstTouch, PartsOfABlockGoBackToTheHost) {
     EXPECT_EQ(hart.load(word_at(page, 0)), page % 2 == 0 ? 0 : page + 1);
 }
 
+// Parts of it were taken, and came back one by one.
+TEST_F(FirstTouch, ABlockThatIsUsedAsAWholeBecomesOneHugePageAgain) {
+  const auto cut = [&](u64 first) {
+    std::vector<Gpn> pages;
+    for (u64 page = first; page < first + kBlock; page += 2) pages.push_back(nth(page));
+    ASSERT_EQ(memory->discard(pages), Pages{kBlock / 2});
+  };
+  hart.enter();
+  for (u64 page = 0; page < 3 * kBlock; ++page) touch(page);
+  hart.leave();
+  for (const u64 block : {kBlock, 2 * kBlock}) cut(block);
+  EXPECT_FALSE(memory->collapse(nth(kBlock))) << "with holes";
+  hart.enter();
+  for (u64 page = kBlock; page < 3 * kBlock; ++page) touch(page);
+  if (!memory->collapse(nth(kBlock))) GTEST_SKIP() << "this host makes no huge pages";
+  EXPECT_FALSE(memory->collapse(nth(kBlock))) << "it is one";
+  hart.leave();
+  Reclaimer(*memory, 1).age({kPages});
+  EXPECT_FALSE(memory->collapse(nth(2 * kBlock))) << "the walk made it one";
+  hart.enter();
+  for (u64 page = 0; page < 3 * kBlock; ++page) ASSERT_EQ(hart.load(word_at(page, 0)), page + 1);
+  hart.leave();
+  cut(kBlock);
+  EXPECT_EQ(memory->host(), Bytes{(2 * kBlock + kBlock / 2) * kPageSize});
+}
+
 TEST_F(FirstTouch, APageByItselfTakesNothingAlong) {
   hart.enter();
   for (u64 page = 0; page < kPages; page += 2) touch(page);

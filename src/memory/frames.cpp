@@ -5,7 +5,9 @@
 // makes each access through it cheaper. But what is taken from the middle of one comes back only when the
 // kernel cuts it, and the kernel must not make one where nobody asked for 512 frames. So the mapping is
 // closed to them, and opened for as long as a block of 2 MiB is filled whole; and before a part of such a
-// block is given back it is cut.
+// block is given back it is cut. A block that was cut and is used as a whole again is made one huge page
+// again, on the housekeeper's time (GuestMemory::collapse): a guest that had memory taken and given back
+// would else run a third slower ever after.
 //
 // A file in memory (memfd) cannot do that: the default setting of hosts (shmem_enabled) refuses it huge
 // pages.
@@ -49,6 +51,14 @@ void Frames::populate(u64 first, Pages count) {
     return places_.populate(first << kPageShift, bytes_of(count));
   huge_[first / kBlock] = true;
   places_.populate_huge(first << kPageShift);
+}
+
+bool Frames::collapse(u64 first) {
+  std::atomic<bool>& huge = huge_[first / kBlock];
+  if (huge.exchange(true)) return false;
+  const bool done = places_.collapse(first << kPageShift);
+  huge = done;
+  return done;
 }
 
 }  // namespace cloister::memory

@@ -39,6 +39,10 @@ class Frames {
   // Fills `count` places from `first` on, as their first writes would, for a fraction of what those cost;
   // whole blocks as huge pages where the host has some. Precondition: these are holes, and the caller's.
   void populate(u64 first, Pages count);
+  // Makes the block from `first` on one of the host's huge pages again, if it is none and the host has one:
+  // true then. What it holds stays, and may be used meanwhile. Precondition: all of it has frames, and none
+  // is given back meanwhile.
+  bool collapse(u64 first);
   // What the host's kernel holds for the guest now. Looks at each page.
   Bytes allocated() const { return places_.resident(); }
 
@@ -50,7 +54,7 @@ class Frames {
         balloon_(std::move(balloon)),
         condition_(std::move(condition)) {}
 
-  std::vector<std::atomic<bool>> huge_;  // blocks that were filled whole, and not taken from since
+  std::vector<std::atomic<bool>> huge_;  // blocks that were made whole, and not taken from since
   os::Mapping places_, zeros_, balloon_;
   ConditionPage condition_;
 };

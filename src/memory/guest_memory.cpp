@@ -210,6 +210,14 @@ bool GuestMemory::fill_zero(GuestPhys address, Bytes count) {
   return true;
 }
 
+bool GuestMemory::collapse(Gpn first) {
+  Pages pinned;
+  while (pinned.raw < Frames::kBlock && pin_as_it_is({first.raw + pinned.raw})) pinned += Pages{1};
+  const bool done = pinned.raw == Frames::kBlock && frames_.collapse(table_.index_of(first));
+  for (u64 i = 0; i < pinned.raw; ++i) table_.unpin({first.raw + i});
+  return done;
+}
+
 PageState GuestMemory::state(Gpn page) const {
   CHECK(table_.is_memory(page));
   return table_.look(page).state();

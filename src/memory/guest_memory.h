@@ -157,6 +157,11 @@ class GuestMemory {
   Pages begin_shrinking() { return stock_.begin_shrinking(); }
   Pages end_shrinking() { return stock_.end_shrinking(); }
 
+  // Makes the Frames::kBlock pages from `first` on one of the host's huge pages, if all of them have frames
+  // of their own and are not being changed. False: not done, or it was one. The guest goes on using them.
+  // Precondition: a whole number of blocks behind base().
+  bool collapse(Gpn first);
+
   // -- What is known of pages
 
   PageState state(Gpn page) const;  // Precondition: `page` is memory

@@ -39,6 +39,8 @@ constexpr u64 kMostClusters = 2;         // looked at for one batch
 constexpr std::size_t kSwapBatch = 256;  // packed pages at a time
 constexpr Pages kCondenseBatch{128};     // likewise: about 5 ms
 constexpr int kPatientRounds = 2;        // in which used pages are spared
+// So many of a cluster's pages were touched since the walk last came by: it will not be taken soon.
+constexpr std::size_t kUsedAsAWhole = PageTable::kBatch / 4 * 3;
 constexpr Nanos kRoundTime{50'000'000};  // which a page has at least to show that it is used
 
 constexpr u64 clusters_in(Bytes size, u64 cluster) {
@@ -120,14 +122,15 @@ void Reclaimer::take_batch(Order& order) {
   if (order.being_swapped >= order.missing()) collect(order);
 }
 
-void Reclaimer::look_at_next_cluster(Victims which, std::vector<Gpn>& victims, std::vector<Gpn>& recent) {
-  const u64 first = memory_.base().page() + walk_.next() * kCluster;
-  const u64 end = std::min(first + kCluster, (memory_.base() + memory_.size().raw).page());
-  for (Gpn page{first}; page.raw < end; ++page.raw) {
+Gpn Reclaimer::look_at_next_cluster(Victims which, std::vector<Gpn>& victims, std::vector<Gpn>& recent) {
+  const Gpn first{memory_.base().page() + walk_.next() * kCluster};
+  const u64 end = std::min(first.raw + kCluster, (memory_.base() + memory_.size().raw).page());
+  for (Gpn page = first; page.raw < end; ++page.raw) {
     if (memory_.state(page) != PageState::kPrivate) continue;
     const bool spared = which == Victims::kIdle && memory_.has_marks(page, PageWord::kRecent);
     (spared ? recent : victims).push_back(page);
   }
+  return first;
 }
 
 void Reclaimer::go_deeper(Order& order) {
@@ -165,8 +168,10 @@ ReclaimEnd Reclaimer::end_of(const Order& order) {
 void Reclaimer::age(Pages pages) {
   for (u64 looked = 0; looked < pages.raw; looked += kCluster) {
     std::vector<Gpn> idle, recent;
-    look_at_next_cluster(Victims::kIdle, idle, recent);
+    const Gpn first = look_at_next_cluster(Victims::kIdle, idle, recent);
     memory_.take_marks(recent, PageWord::kRecent);
+    if (recent.size() >= kUsedAsAWhole && recent.size() + idle.size() == kCluster)
+      (void)memory_.collapse(first);
   }
 }
 

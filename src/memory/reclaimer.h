@@ -44,7 +44,8 @@ class Reclaimer {
   ReclaimReport reclaim(const ReclaimOrder& order);
 
   // Makes pages look idle that are not used again: called now and then in calm times, it lets an order find
-  // idle pages at once. Looks at about so many.
+  // idle pages at once. Looks at about so many. Clusters that are used as a whole become huge pages of the
+  // host again.
   void age(Pages pages);
 
  private:
@@ -59,7 +60,7 @@ class Reclaimer {
   bool swap_packed(Order& order);
   void collect(Order& order);
   static ReclaimEnd end_of(const Order& order);
-  void look_at_next_cluster(Victims which, std::vector<Gpn>& victims, std::vector<Gpn>& recent);
+  Gpn look_at_next_cluster(Victims which, std::vector<Gpn>& victims, std::vector<Gpn>& recent);
 
   GuestMemory& memory_;
   PageWalk walk_;  // over the clusters

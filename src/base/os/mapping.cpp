@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/os/mapping.h"
 
+#include <linux/mman.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -99,6 +100,14 @@ void Mapping::populate_huge(u64 offset) {
   (void)::madvise(data_ + offset, kHugePage, MADV_HUGEPAGE);
   (void)::madvise(data_ + offset, kHugePage, MADV_POPULATE_WRITE);
   (void)::madvise(data_ + offset, kHugePage, MADV_NOHUGEPAGE);
+}
+
+bool Mapping::collapse(u64 offset) {
+  DCHECK(offset % kHugePage == 0 && covers(offset, {kHugePage}));
+  (void)::madvise(data_ + offset, kHugePage, MADV_HUGEPAGE);
+  const bool done = ::madvise(data_ + offset, kHugePage, MADV_COLLAPSE) == 0;
+  (void)::madvise(data_ + offset, kHugePage, MADV_NOHUGEPAGE);
+  return done;
 }
 
 // The kernel cuts a huge page that is said to be cold in part. Otherwise it would do so when it is short of

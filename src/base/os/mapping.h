@@ -50,6 +50,9 @@ class Mapping {
   // The same for kHugePage bytes of an anonymous mapping that holds nothing there, as one huge page where the
   // host gives one. Precondition: `offset` is a multiple of it.
   void populate_huge(u64 offset);
+  // Moves what lies in the kHugePage bytes there into one huge page. False: the host has none, or does not
+  // know how (before Linux 6.1). Precondition: `offset` is a multiple of it.
+  bool collapse(u64 offset);
   // Cuts the huge page there, if it is one, so that what discard() takes of it goes back to the host at once.
   void split_huge(u64 offset);
   // How much of an anonymous mapping the host's kernel holds now. Looks at each page.
