@@ -25,17 +25,15 @@
 //
 // Who uses frames, and when a page may change
 //
-// Harts keep translations to frames in soft TLBs from one safe point to the next, without a lock. A
-// change of a page (its frame, its protection, its state) therefore is a *shootdown*: the page is put
-// to every holder's mailbox, every holder is asked for a safe point, and the change happens only after
-// each has forgotten the page there or is parked (WFI, stopped, in the host). A parked holder empties its
-// mailbox before it uses a frame again. Devices do not hold translations: they pin pages for one operation,
-// and a page that is pinned does not change.
+// Harts keep translations to frames in soft TLBs from one safe point to the next, without a lock. A change of
+// a page (its frame, its protection, its state) therefore is a *shootdown*: the page is put to every holder's
+// mailbox, every holder is asked for a safe point, and the change happens only after each has forgotten the
+// page there or is parked (WFI, stopped, in the host). A parked holder empties its mailbox before it uses a
+// frame again. Devices hold no translations: they pin pages for one operation, and those do not change.
 //
-// A call that has to change a page may wait: for the harts, for a frame (FrameSource), for the disk when the
-// page is swapped. So a hart leaves before it blocks on anything else: a device's lock, a call into the
-// host, a sleep. The thread that waits may itself have entered holders: they count as parked until the call
-// is done, so one hart's wait holds up no other.
+// A call that has to change a page may wait: for harts, for a frame (FrameSource), for the disk when the page
+// is swapped. So a hart leaves before it blocks on anything else: a device's lock, a call into the host, a
+// sleep. The thread that waits may itself have entered holders: they count as parked until the call is done.
 namespace cloister::memory {
 
 // Where a page is now. Valid until the holder's next safe point. Not writable: a write must ask again
@@ -121,9 +119,8 @@ class GuestMemory {
   template <typename T>
   bool store(GuestPhys address, T value);
 
-  // -- Pages that are given up, in any order, also twice. Not by a holder between enter() and leave(). Left
-  // as
-  //    they are: those that are pinned, that somebody else changes right now, or that are no memory.
+  // -- Pages that are given up, in any order, also twice. Not by a holder between enter() and leave().
+  //    Left as they are: those that are pinned, that somebody else changes now, or that are no memory.
 
   // Pages whose content is no longer wanted: they read as zeros and their frames go back. Returns how many.
   Pages discard(std::span<const Gpn> pages);
@@ -156,10 +153,8 @@ class GuestMemory {
   // begins. Both return how many have gone since.
   Pages begin_shrinking() { return stock_.begin_shrinking(); }
   Pages end_shrinking() { return stock_.end_shrinking(); }
-
-  // Makes the Frames::kBlock pages from `first` on one of the host's huge pages, if all of them have frames
-  // of their own and are not being changed. False: not done, or it was one. The guest goes on using them.
-  // Precondition: a whole number of blocks behind base().
+  // Makes a block of pages, from a multiple of Frames::kBlock behind base() on, one of the host's huge pages,
+  // if all have frames of their own and none is being changed. False: it was not done, or was one.
   bool collapse(Gpn first);
 
   // -- What is known of pages
