@@ -155,6 +155,7 @@ ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::
   ir::Region region = ir::build(page, static_cast<u16>(address & kPageMask),
                                 first ? ir::kFirstLimits : ir::kHotLimits, wanted, executed);
   region.page = gpn_of({address});
+  region.is_alone = options_.is_alone;
   region.counts_entries = first;
   if (first) return region;
   for (ir::Block& block : region.blocks) {

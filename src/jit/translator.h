@@ -17,6 +17,7 @@ namespace cloister::jit {
 
 struct TranslatorOptions {
   Bytes code_cache{16 * kMiB};
+  bool is_alone = false;  // the hart is its machine's only one
   // A block entered so often is translated. Bound: translating an instruction costs about as much as
   // interpreting it a few hundred times, and a block that ran 16 times is likely to run thousands of times.
   u32 hot = 16;

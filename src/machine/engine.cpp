@@ -28,6 +28,7 @@ Result<Translators> make_translators(const MachineConfig& config) {
   Translators translators(config.cpus);
   if (config.engine == Engine::kInterpreter) return translators;
   jit::TranslatorOptions options;
+  options.is_alone = config.cpus == 1;
   options.code_cache.raw = kTranslatedCode.raw / config.cpus / kPageSize * kPageSize;
   if (config.stress.code) options.code_cache = kTinyCode;
   for (auto& translator : translators) translator = TRY(jit::Translator::create(options));

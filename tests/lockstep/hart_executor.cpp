@@ -95,8 +95,9 @@ Result<std::vector<State>> HartExecutor::run(const Program&, const Image& image)
   hart::HartOptions options;
   if (engine_ != Engine::kInterpreter) {
     const bool tight = engine_ == Engine::kTranslatorTight;
-    translator =
-        TRY(jit::Translator::create({.code_cache = tight ? kLittleCode : kCode, .hot = 2, .very_hot = 8}));
+    // With little room it also has the atomics of a hart that is alone, as this one is.
+    translator = TRY(jit::Translator::create(
+        {.code_cache = tight ? kLittleCode : kCode, .is_alone = tight, .hot = 2, .very_hot = 8}));
     options.translator = translator.get();
     if (tight) options.tlb_entries = 4;
   }

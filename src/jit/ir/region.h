@@ -151,6 +151,7 @@ struct Region {
   std::vector<Loop> loops;    // passes/loops
   bool uses_float = false;
   u16 kept_slots = 0;           // passes/groups: the first so many slots are of groups that are kept
+  bool is_alone = false;        // no other hart executes
   bool counts_entries = false;  // its code does, with the rounds of loops, and leaves when it is hot
 
   u32 count_steps() const {

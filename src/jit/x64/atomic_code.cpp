@@ -2,7 +2,10 @@
 #include "isa/properties.h"
 #include "jit/x64/region_code.h"
 
-// AMO, LR and SC by the host's locked instructions, which give all the order that aq and rl can ask for.
+// AMO, LR and SC by the host's locked instructions, which give all the order that aq and rl can ask for. Where
+// the region's hart is the only one, nobody else changes a word that it is changing: devices store to memory
+// that is theirs at that time. So the lock, which costs four times the rest, can go; and with it the order,
+// which only other harts could tell: drivers order what devices see by `fence`.
 namespace cloister::jit::x64 {
 
 using isa::Op;
@@ -56,7 +59,9 @@ bool RegionCode::emit_atomic(const Here& here) {
   } else {
     const x86::Mem place = x86::ptr(x86::rcx, 0, size);
     a_.add(x86::rcx, x86::rax);
-    if (operation == 0) {
+    if (region_.is_alone) {
+      emit_alone(insn, operation, place, size);
+    } else if (operation == 0) {
       emit_.load(x86::rdx, insn.rs2);
       if (swaps) a_.xchg(place, sized(x86::rdx));
       if (adds) a_.lock().xadd(place, sized(x86::rdx));
@@ -78,6 +83,17 @@ bool RegionCode::emit_atomic(const Here& here) {
   return true;
 }
 
+// Leaves what was there in rdx. `operation` is 0 for an exchange and for an addition.
+void RegionCode::emit_alone(const isa::Insn& insn, u32 operation, const x86::Mem& place, u32 size) {
+  const auto sized = [size](const x86::Gp& reg) { return size == 8 ? reg : reg.r32(); };
+  emit_.load(x86::rdx, insn.rs2);
+  if (is(insn.op, Op::amoadd_w, Op::amoadd_d)) return (void)a_.xadd(place, sized(x86::rdx));
+  a_.mov(sized(x86::rax), place);
+  if (operation != 0) a_.emit(operation, sized(x86::rdx), sized(x86::rax));
+  a_.mov(place, sized(x86::rdx));
+  a_.mov(x86::rdx, x86::rax);
+}
+
 // rax: the guest's address, rcx: the addend. Leaves 0 in rdx where the store was done, else 1.
 void RegionCode::emit_store_conditional(const isa::Insn& insn, u32 size) {
   const Label fails = a_.newLabel(), done = a_.newLabel();
@@ -91,7 +107,8 @@ void RegionCode::emit_store_conditional(const isa::Insn& insn, u32 size) {
   a_.add(x86::rcx, x86::rax);
   a_.mov(x86::rax, state_at(offsetof(hart::State, reserved_value)));
   emit_.load(x86::rdx, insn.rs2);
-  a_.lock().cmpxchg(x86::ptr(x86::rcx, 0, size), sized(x86::rdx));
+  if (!region_.is_alone) a_.lock();
+  a_.cmpxchg(x86::ptr(x86::rcx, 0, size), sized(x86::rdx));
   a_.mov(x86::edx, 0);
   a_.je(done);
   a_.bind(fails);

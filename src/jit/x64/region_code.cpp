@@ -224,8 +224,10 @@ void RegionCode::emit_step(const Here& here) {
     case isa::Format::kFStore:
       return emit_access(here, true);
     case isa::Format::kFence:
-      // x86 keeps all orders but that of a store before a later load, which is what fence.tso leaves out.
-      if ((step.insn.imm & 0x50) != 0 && (step.insn.imm & 0x0a) != 0 && step.insn.imm != 0x833) a_.mfence();
+      // x86 keeps all orders but that of a store before a later load, which is what fence.tso leaves out. Any
+      // locked instruction does that, for half the time of an mfence.
+      if ((step.insn.imm & 0x50) != 0 && (step.insn.imm & 0x0a) != 0 && step.insn.imm != 0x833)
+        a_.lock().or_(x86::dword_ptr(x86::rsp), 0);
       return;
     default:
       break;

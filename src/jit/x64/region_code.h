@@ -155,6 +155,7 @@ class RegionCode final : private asmjit::ErrorHandler {
 
   // atomic_code.cpp
   bool emit_atomic(const Here& here);
+  void emit_alone(const isa::Insn& insn, u32 operation, const x86::Mem& place, u32 size);
   void emit_store_conditional(const isa::Insn& insn, u32 size);
 
   // call_code.cpp
