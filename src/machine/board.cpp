@@ -109,7 +109,7 @@ Result<std::vector<std::byte>> Board::device_tree() {
 Result<void> Board::power_on() {
   if (!content_) TRY(prepare_boot());
   clear_memory();
-  load(*content_, placement_, TRY(device_tree()), *memory_);
+  TRY(load(*content_, placement_, TRY(device_tree()), *memory_));
   content_.reset();
   power_.power_on();
   clock_.power_on();

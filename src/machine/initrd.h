@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
-#include <span>
 #include <string>
 
 #include "base/result.h"
+#include "machine/boot_file.h"
 
 namespace cloister::machine {
 
@@ -13,6 +12,6 @@ namespace cloister::machine {
 // kernel's initramfs buffer format has them. Refused: anything else, and what ends too early, as far as its
 // format tells without unpacking it all (cpio, gzip with its checksum, zstd and lz4 by their blocks, xz by
 // its footer).
-Result<void> check_initrd(std::span<const std::byte> content, const std::string& name);
+Result<void> check_initrd(BootFile& file, const std::string& name);
 
 }  // namespace cloister::machine

@@ -15,8 +15,9 @@ using testing::cpio_file;
 using testing::gzip;
 using ::testing::HasSubstr;
 
-std::string refusal_of_initrd(std::span<const std::byte> content) {
-  const auto result = check_initrd(content, "the.initrd");
+std::string refusal_of_initrd(std::vector<std::byte> content) {
+  BootFile file(std::move(content));
+  const auto result = check_initrd(file, "the.initrd");
   return result.ok() ? "" : result.failure().message;
 }
 

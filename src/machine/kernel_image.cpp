@@ -57,14 +57,14 @@ constexpr Foreigner kForeigners[] = {
     {0, "MZ", "an EFI program for another kind of machine"},
 };
 
-bool has_at(std::span<const std::byte> content, std::size_t offset, std::string_view magic) {
-  return content.size() >= offset && content.size() - offset >= magic.size() &&
-         std::memcmp(content.data() + offset, magic.data(), magic.size()) == 0;
+bool has_at(BootFile& file, u64 offset, std::string_view magic) {
+  const auto found = file.at(offset, magic.size());
+  return found.size() == magic.size() && std::memcmp(found.data(), magic.data(), magic.size()) == 0;
 }
 
-Error foreign(std::span<const std::byte> content, const std::string& name) {
+Error foreign(BootFile& file, const std::string& name) {
   for (const Foreigner& foreigner : kForeigners) {
-    if (has_at(content, foreigner.offset, foreigner.magic))
+    if (has_at(file, foreigner.offset, foreigner.magic))
       return error("kernel {} is {}: give the Image of a riscv64 kernel, plain or in gzip", name,
                    foreigner.what);
   }
@@ -89,54 +89,53 @@ Result<void> check(const Header& header, u64 file_size, const std::string& name)
 }
 
 // Zero past the end: a truncated header names nothing.
-u32 word_at(std::span<const std::byte> content, std::size_t offset) {
-  u32 value = 0;
-  if (content.size() >= offset + sizeof(value)) std::memcpy(&value, content.data() + offset, sizeof(value));
-  return value;
-}
-
-u16 half_at(std::span<const std::byte> content, std::size_t offset) {
-  u16 value = 0;
-  if (content.size() >= offset + sizeof(value)) std::memcpy(&value, content.data() + offset, sizeof(value));
+template <typename T>
+T number_at(BootFile& file, u64 offset) {
+  T value = 0;
+  const auto found = file.at(offset, sizeof(value));
+  if (found.size() == sizeof(value)) std::memcpy(&value, found.data(), sizeof(value));
   return value;
 }
 
 // Where the file should end. The Image's own header tells only its size in memory, with BSS; but kernels are
 // EFI programs too, and the section table in their PE header tells what lies in the file (Microsoft's PE
 // format, "COFF file header" and "Section table"). 0: no such header.
-u64 end_by_sections(std::span<const std::byte> content, u32 pe) {
+u64 end_by_sections(BootFile& file, u32 pe) {
   constexpr std::size_t kSections = 6;
   constexpr std::size_t kOptionalSize = 20;
   constexpr std::size_t kHeader = 24;
   constexpr std::size_t kSectionSize = 40;
-  if (!has_at(content, pe, std::string_view("PE\0\0", 4))) return 0;
-  const std::size_t table = std::size_t{pe} + kHeader + half_at(content, pe + kOptionalSize);
+  if (!has_at(file, pe, std::string_view("PE\0\0", 4))) return 0;
+  const std::size_t table = std::size_t{pe} + kHeader + number_at<u16>(file, pe + kOptionalSize);
   u64 end = 0;
-  for (std::size_t i = 0; i < half_at(content, pe + kSections); ++i) {
+  for (std::size_t i = 0; i < number_at<u16>(file, pe + kSections); ++i) {
     const std::size_t section = table + i * kSectionSize;
-    end = std::max(end, u64{word_at(content, section + 16)} + word_at(content, section + 20));
+    end = std::max(end, u64{number_at<u32>(file, section + 16)} + number_at<u32>(file, section + 20));
   }
   return end;
 }
 
 }  // namespace
 
-Result<KernelImage> parse_kernel(std::vector<std::byte> content, const std::string& name) {
-  if (is_gzip(content)) content = TRY(gunzip(content, kMaxKernel, "kernel " + name));
+Result<KernelImage> parse_kernel(BootFile file, const std::string& name) {
+  if (is_gzip(file.at(0, 3))) file = BootFile(TRY(gunzip(file, kMaxKernel, "kernel " + name)));
   Header header;
-  if (content.size() <= sizeof(header))
-    return error("kernel {} has only {} bytes: it is truncated, copy it again", name, content.size());
-  std::memcpy(&header, content.data(), sizeof(header));
-  if (header.magic2 != kMagic2) return foreign(content, name);
-  TRY(check(header, content.size(), name));
-  if (header.reserved3 >= content.size())
+  const auto head = file.at(0, sizeof(header));
+  if (file.failure()) return *file.failure();
+  if (file.size() <= sizeof(header))
+    return error("kernel {} has only {} bytes: it is truncated, copy it again", name, file.size());
+  std::memcpy(&header, head.data(), sizeof(header));
+  if (header.magic2 != kMagic2) return foreign(file, name);
+  TRY(check(header, file.size(), name));
+  if (header.reserved3 >= file.size())
     return error(
         "kernel {} has only {} bytes, and its PE header should be at {}: it is truncated, copy it again",
-        name, content.size(), header.reserved3);
-  const u64 end = end_by_sections(content, header.reserved3);
-  if (content.size() < end)
-    return error("kernel {} has {} bytes of {}: it is truncated, copy it again", name, content.size(), end);
-  return KernelImage{std::move(content), header.text_offset, header.image_size};
+        name, file.size(), header.reserved3);
+  const u64 end = end_by_sections(file, header.reserved3);
+  if (file.failure()) return *file.failure();
+  if (file.size() < end)
+    return error("kernel {} has {} bytes of {}: it is truncated, copy it again", name, file.size(), end);
+  return KernelImage{std::move(file), header.text_offset, header.image_size};
 }
 
 }  // namespace cloister::machine

@@ -23,20 +23,25 @@ std::string refusal(std::vector<std::byte> content) {
   return kernel.failure().message;
 }
 
+std::vector<std::byte> all_of(BootFile& file) {
+  const auto found = file.at(0, file.size());
+  return {found.begin(), found.end()};
+}
+
 TEST(KernelImage, AnImageSaysWhereItWantsToBe) {
   auto content = image(4096);
   put(content, 16, u64{8192});
-  const auto kernel = parse_kernel(content, "k");
+  auto kernel = parse_kernel(content, "k");
   ASSERT_TRUE(kernel);
   EXPECT_EQ(kernel->text_offset, 2 * kMiB);
   EXPECT_EQ(kernel->image_size, 8192u);
-  EXPECT_EQ(kernel->content, content);
+  EXPECT_EQ(all_of(kernel->content), content);
 }
 
 TEST(KernelImage, AnImageInGzipIsUnpacked) {
-  const auto kernel = parse_kernel(gzip(image(100'000)), "k");
+  auto kernel = parse_kernel(gzip(image(100'000)), "k");
   ASSERT_TRUE(kernel);
-  EXPECT_EQ(kernel->content, image(100'000));
+  EXPECT_EQ(all_of(kernel->content), image(100'000));
 }
 
 TEST(KernelImage, WhatIsNoRiscvKernelIsNamedAsWhatItIs) {
@@ -107,7 +112,7 @@ TEST(KernelImage, DamagedAndTruncatedGzipIsRefused) {
 }
 
 TEST(Gzip, OutputOverTheLimitIsRefused) {
-  const auto packed = gzip(std::vector<std::byte>(1'000'000));
+  BootFile packed(gzip(std::vector<std::byte>(1'000'000)));
   EXPECT_TRUE(gunzip(packed, Bytes{1'000'000}, "it"));
   const auto over = gunzip(packed, Bytes{999'999}, "it");
   ASSERT_FALSE(over);
@@ -118,7 +123,8 @@ TEST(Gzip, AMemberIsMeasuredWithoutWhatFollows) {
   auto packed = gzip(bytes("something"));
   const std::size_t size = packed.size();
   packed.resize(size + 100);
-  const auto measured = measure_gzip(packed, "it");
+  BootFile file(std::move(packed));
+  const auto measured = measure_gzip(file, 0, "it");
   ASSERT_TRUE(measured);
   EXPECT_EQ(measured->raw, size);
 }

@@ -9,6 +9,7 @@
 #include "base/os/file.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "machine/boot_file.h"
 #include "machine/device_tree.h"
 #include "machine/kernel_image.h"
 #include "memory/guest_memory.h"
@@ -18,15 +19,15 @@ namespace cloister::machine {
 // What is loaded at power-on.
 struct BootContent {
   KernelImage kernel;
-  std::vector<std::byte> initrd;  // empty: none
+  BootFile initrd;  // empty: none
 };
 
-// The files that it comes from. They stay open, so that a restart finds them; their content is not kept.
+// The files that it comes from. They stay open, so that a restart finds them, and outlive their content.
 class BootFiles {
  public:
   // `initrd` empty: none.
   static Result<BootFiles> open(const std::string& kernel, const std::string& initrd);
-  // Refused: what is unreadable, truncated or of another kind.
+  // Looks through them. Refused: what is unreadable, truncated or of another kind.
   Result<BootContent> read() const;
 
  private:
@@ -49,8 +50,8 @@ struct Placement {
 Result<Placement> place(const BootContent& content, Bytes memory);
 
 // Copies all to its place. Pages of zeros are left out: memory is zero already, and they take no frame so.
-// Precondition: place() allowed this; memory is all zero.
-void load(const BootContent& content, const Placement& placement, const std::vector<std::byte>& tree,
+// Refused: a file that cannot be read any more. Precondition: place() allowed this; memory is all zero.
+Result<void> load(BootContent& content, const Placement& placement, const std::vector<std::byte>& tree,
           memory::GuestMemory& memory);
 
 }  // namespace cloister::machine

@@ -9,12 +9,13 @@ namespace cloister::machine {
 namespace {
 
 void try_file(std::span<const std::byte> content) {
-  const auto initrd = check_initrd(content, "initrd");
-  const auto kernel = parse_kernel({content.begin(), content.end()}, "kernel");
+  BootFile file({content.begin(), content.end()});
+  const auto initrd = check_initrd(file, "initrd");
+  auto kernel = parse_kernel({{content.begin(), content.end()}}, "kernel");
   if (!kernel.ok()) return;
   CHECK(kernel->image_size >= kernel->content.size());
-  BootContent boot{*kernel, {}};
-  if (initrd.ok()) boot.initrd.assign(content.begin(), content.end());
+  BootContent boot{kernel.take(), {}};
+  if (initrd.ok()) boot.initrd = std::move(file);
   (void)place(boot, Bytes{256 * kMiB}).ok();
 }
 

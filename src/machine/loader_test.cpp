@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "machine/address_map.h"
 #include "machine/testing_images.h"
@@ -30,10 +31,12 @@ struct LoaderTest : ::testing::Test {
         .write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
     return folder + "/" + name;
   }
-  BootContent read() const {
-    return BootFiles::open(file("kernel", image(10'000)), file("initrd", bytes(cpio())))->read().take();
+  BootContent read() {
+    files.emplace(BootFiles::open(file("kernel", image(10'000)), file("initrd", bytes(cpio()))).take());
+    return files->read().take();
   }
   std::string folder;
+  std::optional<BootFiles> files;
 };
 
 std::vector<std::byte> content_at(memory::GuestMemory& memory, GuestPhys at, std::size_t size) {
@@ -43,16 +46,16 @@ std::vector<std::byte> content_at(memory::GuestMemory& memory, GuestPhys at, std
 }
 
 TEST_F(LoaderTest, EachFileComesToItsPlace) {
-  const BootContent content = read();
+  BootContent content = read();
   const Bytes size{32 * kMiB};
   auto memory = memory::GuestMemory::create(kMemoryBase, size).take();
   const auto placement = place(content, size);
   ASSERT_TRUE(placement);
   const auto tree = bytes("a device tree");
-  load(content, *placement, tree, *memory);
+  ASSERT_TRUE(load(content, *placement, tree, *memory));
   EXPECT_EQ(placement->kernel.raw, kMemoryBase.raw + 2 * kMiB);
   EXPECT_EQ(content_at(*memory, placement->kernel, 10'000), image(10'000));
-  EXPECT_EQ(content_at(*memory, placement->initrd, content.initrd.size()), content.initrd);
+  EXPECT_EQ(content_at(*memory, placement->initrd, cpio().size()), bytes(cpio()));
   EXPECT_EQ(content_at(*memory, placement->tree, tree.size()), tree);
 }
 
@@ -67,11 +70,34 @@ TEST_F(LoaderTest, ThePlacesAreAlignedAndApart) {
 }
 
 TEST_F(LoaderTest, PagesOfZerosTakeNoFrame) {
-  const BootContent content{KernelImage{image(16 * kMiB), 2 * kMiB, 16 * kMiB}, {}};
+  BootContent content{KernelImage{image(16 * kMiB), 2 * kMiB, 16 * kMiB}, {}};
   const Bytes size{64 * kMiB};
   auto memory = memory::GuestMemory::create(kMemoryBase, size).take();
-  load(content, *place(content, size), bytes("tree"), *memory);
+  ASSERT_TRUE(load(content, *place(content, size), bytes("tree"), *memory));
   EXPECT_EQ(memory->usage().in_state[static_cast<int>(memory::PageState::kPrivate)].raw, 2u);
+}
+
+TEST_F(LoaderTest, LargeFilesAreReadPieceByPiece) {
+  std::vector<std::byte> kernel = image(9 * kMiB + 12'345);
+  for (std::size_t i = 100; i < kernel.size(); i += 97) kernel[i] = static_cast<std::byte>(i / 97);
+  files.emplace(BootFiles::open(file("kernel", kernel), "").take());
+  BootContent content = files->read().take();
+  const Bytes size{64 * kMiB};
+  auto memory = memory::GuestMemory::create(kMemoryBase, size).take();
+  const auto placement = place(content, size);
+  ASSERT_TRUE(load(content, *placement, bytes("tree"), *memory));
+  EXPECT_TRUE(content_at(*memory, placement->kernel, kernel.size()) == kernel);
+}
+
+TEST_F(LoaderTest, AFileThatWasCutSinceItWasLookedAtIsAnError) {
+  files.emplace(BootFiles::open(file("kernel", image(10'000)), "").take());
+  BootContent content = files->read().take();
+  std::filesystem::resize_file(folder + "/kernel", 5'000);
+  const Bytes size{64 * kMiB};
+  auto memory = memory::GuestMemory::create(kMemoryBase, size).take();
+  const auto loaded = load(content, *place(content, size), bytes("tree"), *memory);
+  ASSERT_FALSE(loaded);
+  EXPECT_THAT(loaded.failure().message, HasSubstr("/kernel"));
 }
 
 TEST_F(LoaderTest, AMemoryTooSmallIsToldTheLeast) {

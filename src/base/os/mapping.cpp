@@ -124,12 +124,6 @@ Bytes Mapping::resident() const {
       std::count_if(present.begin(), present.end(), [](unsigned char one) { return (one & 1) != 0; }))});
 }
 
-void allow_huge_pages(std::span<std::byte> heap) {
-  const auto begin = reinterpret_cast<std::uintptr_t>(heap.data());
-  const u64 first = round_up(begin, kPageSize), end = (begin + heap.size()) & ~kPageMask;
-  if (first < end) (void)::madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
-}
-
 bool Mapping::covers(u64 offset, Bytes size) const {
   return page_aligned(offset) && page_aligned(size.raw) && size.raw <= size_.raw &&
          offset <= size_.raw - size.raw;

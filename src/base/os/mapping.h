@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
 #include <utility>
 
 #include "base/os/fd.h"
@@ -68,8 +67,5 @@ class Mapping {
   std::byte* reserved_ = nullptr;  // with the guards and what alignment took
   u64 reserved_size_ = 0;
 };
-
-// The same hint for memory of the program's heap that is about to be filled: fewer faults.
-void allow_huge_pages(std::span<std::byte> heap);
 
 }  // namespace cloister::os

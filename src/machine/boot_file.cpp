@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/boot_file.h"
+
+#include <algorithm>
+
+#include "base/size.h"
+
+namespace cloister::machine {
+
+Result<BootFile> BootFile::of(const os::File& file, Bytes limit) {
+  const Bytes size = TRY(file.size());
+  if (size > limit)
+    return error("{} has {}, over the limit of {}: is it the right file?", file.path(), format_size(size),
+                 format_size(limit));
+  BootFile result;
+  result.file_ = &file;
+  result.size_ = size.raw;
+  return result;
+}
+
+std::span<const std::byte> BootFile::at(u64 offset, u64 count) {
+  if (offset >= size_) return {};
+  count = std::min(count, size_ - offset);
+  const bool here = offset >= begin_ && offset - begin_ + count <= window_.size();
+  if (!here && !read(offset, count)) return {};
+  return std::span<const std::byte>(window_).subspan(offset - begin_, count);
+}
+
+bool BootFile::read(u64 offset, u64 count) {
+  if (failure_) return false;
+  window_.resize(std::min(std::max(count, u64{kPageSize}), size_ - offset));
+  begin_ = offset;
+  const auto done = file_->read_at(offset, window_);
+  if (done.ok()) return true;
+  failure_ = done.failure();
+  window_.clear();
+  return false;
+}
+
+}  // namespace cloister::machine
