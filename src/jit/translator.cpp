@@ -56,20 +56,31 @@ Translator::Translator(const TranslatorOptions& options, std::unique_ptr<CodeCac
       thunks_(x64::make_thunks(*cache_)),
       kept_(cache_->used()) {}
 
+Translator::Page* Translator::page_of(u64 address) {
+  const Gpn number = gpn_of({address});
+  if (last_page_ != nullptr && last_page_->number == number) return last_page_;
+  const auto found = pages_.find(number.raw);
+  return found == pages_.end() ? nullptr : last_page_ = &found->second;
+}
+
+Translator::Place* Translator::place_of(u64 address) {
+  Page* const page = page_of(address);
+  return page == nullptr ? nullptr : page->places.find(address & kPageMask);
+}
+
 const void* Translator::find(const hart::Block& block) {
-  const auto found = block.straddles() ? places_.end() : places_.find(block.address);
-  return found == places_.end() ? nullptr : found->second.entry;
+  const Place* const place = block.straddles() ? nullptr : place_of(block.address);
+  return place == nullptr ? nullptr : place->entry;
 }
 
 void Translator::translate(hart::Core& core, hart::Block& block) {
   if (block.straddles()) return;
   const u64 address = block.address;
-  const auto page = pages_.find(gpn_of({address}).raw);
-  if (page != pages_.end()) validate(core, page->second);
-  const auto known = places_.find(address);
-  const bool better = known != places_.end() && known->second.region->is_hot;
-  if (known != places_.end() && !better) {
-    block.translated = known->second.entry;
+  if (Page* const page = page_of(address)) validate(core, *page);
+  const Place* const known = place_of(address);
+  const bool better = known != nullptr && known->region->is_hot;
+  if (known != nullptr && !better) {
+    block.translated = known->entry;
     return;
   }
   const u64 clears = statistics_.clears;
@@ -115,12 +126,10 @@ void Translator::retire(hart::Core& core, Region& region) {
   lead(region.code.enter, region.code.stale);
   region.code.header->owner = nullptr;
   for (const x64::Code::Entry& entry : region.code.entries) {
-    const u64 address = region.page->number.address().raw + entry.offset;
-    const auto found = places_.find(address);
-    if (found == places_.end() || found->second.region != &region) continue;
-    places_.erase(found);
-    region.page->places.reset(entry.offset / 2u);
-    hart::Block* block = core.blocks.find(address);
+    const Place* const found = region.page->places.find(entry.offset);
+    if (found == nullptr || found->region != &region) continue;
+    region.page->places.erase(entry.offset);
+    hart::Block* block = core.blocks.find(region.page->number.address().raw + entry.offset);
     if (block == nullptr || block->translated != &entry) continue;
     block->translated = nullptr;
     block->heat = 0;
@@ -139,12 +148,9 @@ void Translator::retire(hart::Core& core, Region& region) {
 // a region that runs much a slot costs too much.
 ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::byte, kPageSize> page,
                             Tier tier) {
-  const u64 base = address & ~kPageMask;
   const bool first = tier == Tier::kFirst;
-  const auto known_page = pages_.find(gpn_of({address}).raw);
-  const auto has_code = [&](u16 offset) {
-    return known_page != pages_.end() && known_page->second.places.test(offset / 2u);
-  };
+  Page* const known = page_of(address);
+  const auto has_code = [known](u16 offset) { return known != nullptr && known->places.has(offset); };
   const auto* starts = core.blocks.starts(gpn_of({address}));
   const auto was_executed = [&](u16 offset) { return starts != nullptr && starts->test(offset / 2u); };
   const auto wanted = [&](u16 offset) { return was_executed(offset) && !(first && has_code(offset)); };
@@ -159,8 +165,8 @@ ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::
   region.counts_entries = first;
   if (first) return region;
   for (ir::Block& block : region.blocks) {
-    const auto known = places_.find(base + block.begin);
-    if (known != places_.end()) block.runs = known->second.region->runs(block.begin);
+    const Place* const place = known != nullptr ? known->places.find(block.begin) : nullptr;
+    if (place != nullptr) block.runs = place->region->runs(block.begin);
   }
   return region;
 }
@@ -168,8 +174,8 @@ ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::
 const void* Translator::make(hart::Core& core, u64 address, Tier tier) {
   PageCopy page;
   if (!read_page(core, gpn_of({address}), page)) return nullptr;
-  const auto known = pages_.find(gpn_of({address}).raw);
-  if (known != pages_.end() && *known->second.bytes != page) drop_changed(core, known->second, &page);
+  Page* const known = page_of(address);
+  if (known != nullptr && *known->bytes != page) drop_changed(core, *known, &page);
   ir::Region region = read(core, address, page, tier);
   if (region.blocks.front().steps.empty()) return nullptr;
   passes::fuse(region);
@@ -230,15 +236,15 @@ void Translator::publish(hart::Core& core, Region& region) {
   region.page->regions.push_back(&region);
   for (x64::Code::Entry& entry : region.code.entries) {
     entry.home = region.page;
-    const u64 address = region.page->number.address().raw + entry.offset;
-    const auto found = places_.find(address);
-    if (found != places_.end()) {
-      if (found->second.region->is_final || !region.is_final) continue;
-      supersede(*found->second.region, region);
-      retire(core, *found->second.region);
+    Places<Place>& places = region.page->places;
+    if (const Place* const found = places.find(entry.offset)) {
+      Region& old = *found->region;
+      if (old.is_final || !region.is_final) continue;
+      supersede(old, region);
+      retire(core, old);
     }
-    places_.insert_or_assign(address, Place{&region, &entry});
-    region.page->places.set(entry.offset / 2u);
+    places.put(entry.offset, {&region, &entry});
+    const u64 address = region.page->number.address().raw + entry.offset;
     if (hart::Block* block = core.blocks.find(address)) block->translated = &entry;
   }
 }
@@ -262,8 +268,8 @@ void Translator::want_better(hart::Core& core, x64::Header* header) {
 // All code goes, and with it all that leads there: blocks, jump entries and slots.
 void Translator::clear(hart::Core& core) {
   ++statistics_.clears;
-  places_.clear();
   pages_.clear();
+  last_page_ = nullptr;
   regions_.clear();
   retired_.clear();
   open_slot_ = nullptr;

@@ -11,6 +11,7 @@
 #include "hart/translator.h"
 #include "jit/code_cache.h"
 #include "jit/ir/region.h"
+#include "jit/places.h"
 #include "jit/x64/compiler.h"
 
 namespace cloister::jit {
@@ -76,24 +77,26 @@ class Translator final : public hart::Translator {
     const x64::Code::Entry* entry(u64 offset) const;  // nullptr when no block begins there
     u64 runs(u64 offset) const;                       // of the block that begins there, if counted
   };
+  struct Place {
+    Region* region;
+    const x64::Code::Entry* entry;
+  };
   using PageCopy = std::array<std::byte, kPageSize>;
   // A page of guest memory that has regions.
   struct Page {
     Gpn number;
     u32 epoch = 0;  // in which they are right
     std::vector<Region*> regions;
-    hart::BlockCache::Starts places{};  // where blocks with code begin
+    Places<Place> places;  // where blocks with code begin
     // What its regions are made of: of these bytes those of their spans, all within [begin, end).
     std::unique_ptr<PageCopy> bytes;
     u16 begin = kPageSize;
     u16 end = 0;
   };
-  struct Place {
-    Region* region;
-    const x64::Code::Entry* entry;
-  };
 
   Translator(const TranslatorOptions& options, std::unique_ptr<CodeCache> cache);
+  Page* page_of(u64 address);  // nullptr: it has no regions
+  Place* place_of(u64 address);
   void validate(hart::Core& core, Page& page);
   const x64::Code::Entry* right_entry(hart::Core& core, const hart::Block& block);
   void drop_changed(hart::Core& core, Page& page, const PageCopy* now);
@@ -113,8 +116,8 @@ class Translator final : public hart::Translator {
   const x64::Thunks thunks_;
   const std::size_t kept_;  // bytes of the thunks
   std::vector<std::unique_ptr<Region>> regions_;
-  std::unordered_map<u64, Place> places_;
   std::unordered_map<u64, Page> pages_;                // by number; they stay until all code goes
+  Page* last_page_ = nullptr;                          // that was asked for
   std::vector<std::unique_ptr<x64::Header>> retired_;  // of code that is forgotten, but still there
   // The last jump that led nowhere, and where it wants to go.
   const std::byte* open_slot_ = nullptr;

@@ -2,10 +2,10 @@
 #include "isa/properties.h"
 #include "jit/x64/region_code.h"
 
-// AMO, LR and SC by the host's locked instructions, which give all the order that aq and rl can ask for. Where
-// the region's hart is the only one, nobody else changes a word that it is changing: devices store to memory
-// that is theirs at that time. So the lock, which costs four times the rest, can go; and with it the order,
-// which only other harts could tell: drivers order what devices see by `fence`.
+// AMO, LR and SC by the host's locked instructions, which give all the order that aq and rl can ask for.
+// Where the region's hart is the only one, nobody else changes a word that it is changing: devices store to
+// memory that is theirs at that time. So the lock, which costs four times the rest, can go; and with it the
+// order, which only other harts could tell: drivers order what devices see by `fence`.
 namespace cloister::jit::x64 {
 
 using isa::Op;
