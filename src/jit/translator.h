@@ -20,8 +20,9 @@ struct TranslatorOptions {
   Bytes code_cache{16 * kMiB};
   bool is_alone = false;  // the hart is its machine's only one
   // A block entered so often is translated. Bound: translating an instruction costs about as much as
-  // interpreting it a few hundred times, and a block that ran 16 times is likely to run thousands of times.
-  u32 hot = 16;
+  // interpreting it a few hundred times, and a block that ran 24 times is likely to run thousands of times.
+  // Measured: less makes a boot and short programs slower, more what runs some hundred times (exec).
+  u32 hot = 24;
   // A region entered so often, or whose loops went round eight times as often, is made anew: by then more of
   // the blocks around it have been executed, and it may be larger.
   u32 very_hot = 1000;
