@@ -6,18 +6,20 @@
 
 #include "base/os/clock.h"
 #include "base/os/entropy.h"
+#include "cell/calm_watch.h"
 
 namespace cloister::cell {
 namespace {
 
 using control::Way;
 
-// How often the sampling period is looked at: a waking costs more than what it does, and fifty cells sample
-// on one host.
-std::chrono::nanoseconds look_every(const control::Settings& settings) {
+// How often the sampling period is looked at; of a calm guest once instead of so often.
+constexpr u64 kCalmLooks = 4;
+std::chrono::nanoseconds look_every(const control::Settings& settings, bool calm) {
   constexpr u64 kSeldom = 1'000'000'000, kOften = 50'000'000;
   const u64 quarter = settings.period_nanos / 4;
-  return std::chrono::nanoseconds(quarter == 0 ? kSeldom : std::clamp(quarter, kOften, kSeldom));
+  return std::chrono::nanoseconds((quarter == 0 ? kSeldom : std::clamp(quarter, kOften, kSeldom)) *
+                                  (calm ? kCalmLooks : 1));
 }
 
 constexpr auto kLookAtGuest = std::chrono::milliseconds(10);
@@ -126,7 +128,8 @@ Housekeeper::Figures Housekeeper::figures() const {
 }
 
 void Housekeeper::run() {
-  for (;;) {
+  CalmWatch watch;
+  for (bool calm = false;;) {
     std::optional<control::Reclaim> order;
     std::vector<std::function<void()>> posted;
     control::Settings settings;
@@ -134,7 +137,7 @@ void Housekeeper::run() {
     {
       MutexLock lock(mutex_);
       if (!end_ && !order_ && !make_room_ && posted_.empty())
-        wake_.wait_for(mutex_, asked_ ? kLookAtGuest : look_every(settings_));
+        wake_.wait_for(mutex_, asked_ ? kLookAtGuest : look_every(settings_, calm));
       if (end_) break;
       order = std::exchange(order_, std::nullopt);
       room = std::exchange(make_room_, false);
@@ -147,17 +150,19 @@ void Housekeeper::run() {
     for (const auto& call : posted) call();
     sample(settings);
     trace(settings.curve_samples);
-    if (!order && !asked_ && !room) walk(look_every(settings));
+    if (!order && !asked_ && !room) walk(Nanos{static_cast<u64>(look_every(settings, false).count())});
+    calm = watch.look(run_time_());
   }
   if (asked_) (void)memory_.end_shrinking();
 }
 
-// In calm times, at each look, however often it is woken for other things meanwhile.
-void Housekeeper::walk(std::chrono::nanoseconds every) {
+// When nothing is to be done, at each look, however often it is woken for other things meanwhile.
+void Housekeeper::walk(Nanos every) {
   const Nanos now = os::monotonic_now();
-  if (now < walked_ + Nanos{static_cast<u64>(every.count())}) return;
+  const u64 looks = std::min((now - walked_).raw / every.raw, kCalmLooks);
+  if (looks == 0) return;
   walked_ = now;
-  reclaimer_.age({(memory_.size().raw >> kPageShift) / kAgeLooks});
+  reclaimer_.age({(memory_.size().raw >> kPageShift) / kAgeLooks * looks});
 }
 
 memory::ReclaimReport Housekeeper::reclaim(Pages wanted, u32 ways, Nanos deadline) {

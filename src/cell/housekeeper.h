@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -75,7 +74,7 @@ class Housekeeper {
   };
 
   void run();
-  void walk(std::chrono::nanoseconds every);
+  void walk(Nanos every);
   void begin(const control::Reclaim& order);
   void look_at_guest();
   Pages count_given();

@@ -21,6 +21,7 @@
 #include "base/os/file.h"
 #include "base/os/signals.h"
 #include "base/os/thread.h"
+#include "cell/calm_watch.h"
 #include "cell/console_port.h"
 #include "cell/control_link.h"
 #include "cell/cooperation.h"
@@ -42,7 +43,6 @@ constexpr int kConsoleListener = 3;
 constexpr int kConsoleLog = 4;
 constexpr int kSwapFile = 6;
 constexpr int kVsockListener = 7;
-constexpr auto kReportEvery = std::chrono::seconds(1);
 
 class ManagedCell final : private ControlLink::Listener {
  public:
@@ -67,7 +67,7 @@ class ManagedCell final : private ControlLink::Listener {
   void on_power(control::PowerOrder what);
   void stop_talking();
   void speak();
-  void report();
+  bool report();
   void count_memory(control::Report& report) const;
   void news();
   void tell(const Message& message);
@@ -88,6 +88,7 @@ class ManagedCell final : private ControlLink::Listener {
   bool paused_ = false;
   bool still_ = false;
   u64 reports_ = 0;
+  CalmWatch calm_;
 };
 
 Result<void> ManagedCell::begin(const RunRequest& request) {
@@ -106,7 +107,7 @@ Result<void> ManagedCell::begin(const RunRequest& request) {
   TRY(housekeeper_.start());
   ControlLink::Listener& self = *this;
   link_ = TRY(ControlLink::connect(*loop_, request.control, self));
-  loop_->after(kReportEvery, [this] { report(); });
+  cooperation_->set_at_beat([this] { return report(); });
   talk_ = TRY(os::Thread::start("control", [this] { loop_->run(); }));
   return {};
 }
@@ -198,7 +199,8 @@ void ManagedCell::on_alone(bool ever) {
   machine_.request_stop();
 }
 
-void ManagedCell::report() {
+// Returns whether the next may come later.
+bool ManagedCell::report() {
   if (!link_->welcome() && lease_.waiting()) housekeeper_.make_room();
   control::Report now;
   now.sequence = ++reports_;
@@ -214,7 +216,7 @@ void ManagedCell::report() {
   now.swap_failed = figures.swap_failed ? 1 : 0;
   now.curve = figures.curve;
   link_->send(now);
-  loop_->after(kReportEvery, [this] { report(); });
+  return calm_.look({now.run_nanos}) && link_->welcome() && !lease_.waiting();
 }
 
 void ManagedCell::count_memory(control::Report& report) const {
