@@ -60,7 +60,7 @@ bool RegionCode::emit_atomic(const Here& here) {
     const x86::Mem place = x86::ptr(x86::rcx, 0, size);
     a_.add(x86::rcx, x86::rax);
     if (region_.is_alone) {
-      emit_alone(insn, operation, place, size);
+      emit_alone(insn, adds ? u32{Inst::kIdAdd} : operation, place, size);
     } else if (operation == 0) {
       emit_.load(x86::rdx, insn.rs2);
       if (swaps) a_.xchg(place, sized(x86::rdx));
@@ -83,11 +83,11 @@ bool RegionCode::emit_atomic(const Here& here) {
   return true;
 }
 
-// Leaves what was there in rdx. `operation` is 0 for an exchange and for an addition.
+// Leaves what was there in rdx. `operation` is 0 for an exchange. Plain loads and stores, which the host's
+// core forwards to each other, where an xadd waits for the store.
 void RegionCode::emit_alone(const isa::Insn& insn, u32 operation, const x86::Mem& place, u32 size) {
   const auto sized = [size](const x86::Gp& reg) { return size == 8 ? reg : reg.r32(); };
   emit_.load(x86::rdx, insn.rs2);
-  if (is(insn.op, Op::amoadd_w, Op::amoadd_d)) return (void)a_.xadd(place, sized(x86::rdx));
   a_.mov(sized(x86::rax), place);
   if (operation != 0) a_.emit(operation, sized(x86::rdx), sized(x86::rax));
   a_.mov(place, sized(x86::rdx));
@@ -107,10 +107,18 @@ void RegionCode::emit_store_conditional(const isa::Insn& insn, u32 size) {
   a_.add(x86::rcx, x86::rax);
   a_.mov(x86::rax, state_at(offsetof(hart::State, reserved_value)));
   emit_.load(x86::rdx, insn.rs2);
-  if (!region_.is_alone) a_.lock();
-  a_.cmpxchg(x86::ptr(x86::rcx, 0, size), sized(x86::rdx));
-  a_.mov(x86::edx, 0);
-  a_.je(done);
+  const x86::Mem place = x86::ptr(x86::rcx, 0, size);
+  if (region_.is_alone) {
+    a_.cmp(place, sized(x86::rax));
+    a_.jne(fails);
+    a_.mov(place, sized(x86::rdx));
+    a_.mov(x86::edx, 0);
+    a_.jmp(done);
+  } else {
+    a_.lock().cmpxchg(place, sized(x86::rdx));
+    a_.mov(x86::edx, 0);
+    a_.je(done);
+  }
   a_.bind(fails);
   a_.mov(x86::edx, 1);
   a_.bind(done);
