@@ -26,7 +26,7 @@ using device::virtio::Balloon;
 using policy::memory::pages_of;
 using policy::memory::units_of;
 
-constexpr std::chrono::seconds kBeat{1}, kCalmBeat{4};
+constexpr std::chrono::seconds kBeat{1};
 
 }  // namespace
 
@@ -65,14 +65,8 @@ void Cooperation::beat() {
   if (machine_.balloon() != nullptr) machine_.balloon()->request_statistics();
   set_balloon();
   look();
-  const bool calm = at_beat_ && at_beat_();
-  timer_ = loop_.after(calm && !is_looked_at() ? kCalmBeat : kBeat, [this] { beat(); });
-}
-
-// Whether somebody in the guest is promised news of the condition, or has to say something of the balloon.
-bool Cooperation::is_looked_at() const {
-  return balloon_port_.figures().applications != 0 || condition_port_.clients() != 0 ||
-         machine_.memory().usage().in(memory::PageState::kCondition) != Pages{};
+  if (at_beat_) at_beat_();
+  timer_ = loop_.after(kBeat, [this] { beat(); });
 }
 
 void Cooperation::look() {

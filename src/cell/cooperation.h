@@ -26,8 +26,8 @@ class Cooperation {
   Cooperation& operator=(const Cooperation&) = delete;
 
   void set_swap(const memory::SwapFile& swap) { swap_ = &swap; }
-  // Called at each beat, once a second, on the loop's thread. True: the next may come later, for all is calm.
-  void set_at_beat(std::function<bool()> call) { at_beat_ = std::move(call); }
+  // Called once a second, on the loop's thread: whoever does something as often need not wake for it again.
+  void set_at_beat(std::function<void()> call) { at_beat_ = std::move(call); }
   void stand(const control::Standing& standing);
   void set_standing_still(bool still);
 
@@ -45,7 +45,6 @@ class Cooperation {
  private:
   void serve(u32 port, std::function<void(os::UnixStream)> accept);
   void beat();
-  bool is_looked_at() const;
   void look();
   void ask_now(Pages more, u64 deadline, u64 number);
   bool is_spent() const;
@@ -58,7 +57,7 @@ class Cooperation {
   machine::Machine& machine_;
   const Pages configured_;
   const memory::SwapFile* swap_ = nullptr;
-  std::function<bool()> at_beat_;
+  std::function<void()> at_beat_;
   MemoryCondition condition_;
   ConditionPort condition_port_;
   BalloonPort balloon_port_;

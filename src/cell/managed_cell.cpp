@@ -21,7 +21,6 @@
 #include "base/os/file.h"
 #include "base/os/signals.h"
 #include "base/os/thread.h"
-#include "cell/calm_watch.h"
 #include "cell/console_port.h"
 #include "cell/control_link.h"
 #include "cell/cooperation.h"
@@ -67,7 +66,7 @@ class ManagedCell final : private ControlLink::Listener {
   void on_power(control::PowerOrder what);
   void stop_talking();
   void speak();
-  bool report();
+  void report();
   void count_memory(control::Report& report) const;
   void news();
   void tell(const Message& message);
@@ -88,7 +87,6 @@ class ManagedCell final : private ControlLink::Listener {
   bool paused_ = false;
   bool still_ = false;
   u64 reports_ = 0;
-  CalmWatch calm_;
 };
 
 Result<void> ManagedCell::begin(const RunRequest& request) {
@@ -107,7 +105,7 @@ Result<void> ManagedCell::begin(const RunRequest& request) {
   TRY(housekeeper_.start());
   ControlLink::Listener& self = *this;
   link_ = TRY(ControlLink::connect(*loop_, request.control, self));
-  cooperation_->set_at_beat([this] { return report(); });
+  cooperation_->set_at_beat([this] { report(); });
   talk_ = TRY(os::Thread::start("control", [this] { loop_->run(); }));
   return {};
 }
@@ -199,8 +197,7 @@ void ManagedCell::on_alone(bool ever) {
   machine_.request_stop();
 }
 
-// Returns whether the next may come later.
-bool ManagedCell::report() {
+void ManagedCell::report() {
   if (!link_->welcome() && lease_.waiting()) housekeeper_.make_room();
   control::Report now;
   now.sequence = ++reports_;
@@ -216,7 +213,6 @@ bool ManagedCell::report() {
   now.swap_failed = figures.swap_failed ? 1 : 0;
   now.curve = figures.curve;
   link_->send(now);
-  return calm_.look({now.run_nanos}) && link_->welcome() && !lease_.waiting();
 }
 
 void ManagedCell::count_memory(control::Report& report) const {
