@@ -75,6 +75,8 @@ struct State {
   TlbEntry* tlb = nullptr;
   u64 tlb_mask = 0;  // (entries - 1) << kTlbEntryShift
   u64 context = 0;   // its number, 12 bits
+  u64 renewals =
+      0;  // counts what may have ended translations: all that was looked up before is good no longer
 
   // -- Code -----------------------------------------------------------------------------------------------
   JumpEntry* jumps = nullptr;

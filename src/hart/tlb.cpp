@@ -88,6 +88,7 @@ void Tlb::select(Space space, Sight sight) {
 }
 
 void Tlb::apply() {
+  ++state_.renewals;
   const bool sum = sight_ == Sight::kSupervisorSum || sight_ == Sight::kSupervisorSumMxr;
   const bool plain = is_supervisor() && !sum;
   bank_ = plain ? kSupervisorBank : sum ? kSumBank : space_.asid % kUserBanks;
@@ -288,6 +289,7 @@ void Tlb::clear_jumps() {
 }
 
 bool Tlb::forget(const memory::PageSet& pages) {
+  ++state_.renewals;
   drop_if([&pages](const TlbEntry&, const Origin& origin) { return pages.contains(origin.page); });
   const bool code = code_.take(pages);
   if (code) flush_jumps();

@@ -29,7 +29,8 @@ enum class Sight : u8 { kUser, kUserMxr, kSupervisor, kSupervisorSum, kSuperviso
 // A hart's cached translations: of pages to host memory (the soft TLB), and, by way of State::jump_tag, of
 // virtual addresses to decoded blocks. The owner's thread only.
 //
-// Invariant: a cached translation is reachable only while no fence has asked for its end.
+// Invariant: a cached translation is reachable only while no fence has asked for its end. Translated code
+// that keeps one beside this compares State::renewals.
 class Tlb {
  public:
   // Bound: `entries` is a power of two from 4 to 16384, for each of the banks at first.

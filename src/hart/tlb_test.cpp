@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace cloister::hart {
@@ -157,6 +159,24 @@ TEST_F(TlbTest, ForgottenPagesAreGoneFromAllPlaces) {
   tlb.forget(memory::PageSet({Gpn{kUserPage >> kPageShift}}));
   EXPECT_FALSE(knows(kUserPage));
   EXPECT_TRUE(knows(kUserPage + 256 * kPageSize));
+}
+
+// Translated code keeps what it looked up as long as State::renewals stays the same.
+TEST_F(TlbTest, WhateverMayEndATranslationIsCounted) {
+  tlb.select(kFirst, Sight::kSupervisorSum);
+  fill(kUserPage);
+  const std::pair<const char*, std::function<void()>> ends[] = {
+      {"another space", [&] { tlb.select(kSecond, Sight::kSupervisorSum); }},
+      {"another sight", [&] { tlb.select(kSecond, Sight::kSupervisor); }},
+      {"a fence for a page", [&] { tlb.flush_page(kUserPage); }},
+      {"for a space", [&] { tlb.flush_space(1); }},
+      {"for all", [&] { tlb.flush_all(); }},
+      {"a page of data that moves", [&] { tlb.forget(memory::PageSet({Gpn{kUserPage >> kPageShift}})); }}};
+  for (const auto& [what, end] : ends) {
+    const u64 before = state->renewals;
+    end();
+    EXPECT_NE(state->renewals, before) << what;
+  }
 }
 
 TEST_F(TlbTest, JumpsEndWhenAPageOfCodeIsForgottenAndNotForOthers) {

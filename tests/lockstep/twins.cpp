@@ -3,11 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+
 #include "base/check.h"
 #include "isa/csr.h"
 #include "isa/encode.h"
 #include "isa/registers.h"
 #include "lockstep/loops.h"
+#include "memory/testing_host.h"
 
 namespace cloister::lockstep {
 namespace {
@@ -97,6 +100,16 @@ void write_data(memory::GuestMemory& memory, Random& random) {
   CHECK(memory.write({kData}, std::as_bytes(std::span(words))));
 }
 
+// Gives a frame that comes back to others at once.
+class BusyVault final : public memory::testing::VaultKeeper {
+ public:
+  BusyVault() : VaultKeeper({kLoopDataPages}) {}
+  void released(std::span<const u32> slots) override {
+    VaultKeeper::released(slots);
+    for (const u32 slot : slots) std::memset(frame(slot), 0xa5, kPageSize);
+  }
+};
+
 }  // namespace
 
 class Twins::Machine {
@@ -104,6 +117,7 @@ class Twins::Machine {
   Machine(u64 seed, const hart::HartOptions& options)
       : memory_(memory::GuestMemory::create({kBase}, {kBytes}).take()), hart_(0, *memory_, none_, options) {
     Random random(seed);
+    memory_->set_vault(vault_.vault(), vault_);
     write_code(kBoot, boot_code());
     write_code(kHandler, handler_code());
     write_code(kCode, random_loops(random));
@@ -118,6 +132,17 @@ class Twins::Machine {
   }
 
   hart::Hart& hart() { return hart_; }
+  // A page of the data that is not shared yet reads as a frame of the vault from now on, until it is written.
+  void share(u64 page) {
+    std::array<std::byte, kPageSize> content;
+    const u32 slot = static_cast<u32>(page);
+    if (vault_.references(slot) != 0) return;
+    CHECK(memory_->read({kData + page * kPageSize}, content));
+    std::memcpy(vault_.frame(slot), content.data(), kPageSize);
+    vault_.add(slot);
+    const memory::ShareOffer offer{{(kData >> kPageShift) + page}, slot};
+    (void)memory_->share({&offer, 1});
+  }
   std::vector<std::byte> data() const {
     std::vector<std::byte> bytes(kLoopDataPages * kPageSize);
     CHECK(memory_->read({kData}, bytes));
@@ -130,6 +155,7 @@ class Twins::Machine {
   }
 
   NoMachine none_;
+  BusyVault vault_;
   std::unique_ptr<memory::GuestMemory> memory_;
   hart::Hart hart_;
 };
@@ -150,6 +176,10 @@ u64 Twins::instructions() const { return reference_->hart().instructions(); }
 
 void Twins::disturb() {
   hart::Hart& hart = tested_->hart();
+  if (options_.shares) {
+    for (u64 page = 0; page < kLoopDataPages; ++page) tested_->share(page);
+  }
+  if (!options_.forgets) return;
   switch (random_.below(8)) {
     case 0:
       return hart.post_fence_i(hart::Wait::kNot);
@@ -167,7 +197,7 @@ void Twins::disturb() {
 std::string Twins::run(u64 turns) {
   for (u64 turn = 0; turn < turns; ++turn) {
     const u64 budget = 1 + random_.below(random_.one_in(3) ? 8 : options_.longest_turn);
-    if (options_.forgets) disturb();
+    disturb();
     tested_->hart().run(budget);
     reference_->hart().run(budget);
     const std::string found = difference(turn % 64 == 0 || turn + 1 == turns);

@@ -21,6 +21,8 @@ struct TwinOptions {
   u64 longest_turn = 4000;
   // The soft TLB and the epochs of the one that translates are thrown away now and then between turns.
   bool forgets = false;
+  // Pages of its data come to be a vault's between turns, so what is written to one moves it meanwhile.
+  bool shares = false;
 };
 
 class Twins {

@@ -79,6 +79,8 @@ TEST(Twins, LoopsAgreeWithLittleRoom) {
   agree({.name = "little room", .tlb_entries = 4, .code_cache = Bytes{256 * kKiB}, .forgets = true});
 }
 
+TEST(Twins, LoopsAgreeWhosePagesMoveAsTheyWrite) { agree({.name = "shared pages", .shares = true}); }
+
 // Whoever wants a safe point, and whenever: the guest sees nothing of it.
 TEST(Twins, LoopsAgreeWhileAnotherThreadAsksForSafePoints) {
   const u64 seed = given("CLOISTER_SEED", 1);

@@ -18,11 +18,11 @@ void stop_here(hart::State& s, const hart::Uop*, u64) { s.stepped = 1; }
 
 u64 run_step(hart::State& s, const CallSite& site) {
   const u64 pc = s.page + site.begin;
-  const u64 tag = s.jump_tag;
+  const u64 renewals = s.renewals;
   s.stepped = 0;
   site.uop.run(s, &site.uop, pc);
   if (s.stepped == 0) return kLeft;
-  if (s.attention.load(std::memory_order_relaxed) == 0) return s.jump_tag == tag ? kGoOn : kGoOnAfresh;
+  if (s.attention.load(std::memory_order_relaxed) == 0) return s.renewals == renewals ? kGoOn : kGoOnAfresh;
   const hart::Uop* rest = site.in_block + 1;
   rest->run(s, rest, pc);
   s.link = nullptr;  // the block is none of the interpreter's
@@ -35,9 +35,9 @@ u64 run_fill(hart::State& s, const CallSite& site) {
   const u64 va = s.x[site.uop.rs1] + static_cast<u64>(site.uop.imm);
   const u64 first = va + static_cast<u64>(site.low), last = va + static_cast<u64>(site.high) - 1;
   if ((first ^ last) >> kPageShift != 0) return kLeft;
-  const u64 tag = s.jump_tag;
+  const u64 renewals = s.renewals;
   const hart::Place place = hart::locate(s, va, site.writes ? hart::Use::kStore : hart::Use::kLoad);
-  if (s.jump_tag != tag) return kGoOnAfresh;
+  if (s.renewals != renewals) return kGoOnAfresh;
   const bool calm = s.attention.load(std::memory_order_relaxed) == 0;
   return place.kind == hart::Place::Kind::kMemory && calm ? kGoOn : kLeft;
 }
