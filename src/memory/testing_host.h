@@ -116,6 +116,18 @@ class VaultKeeper : public VaultBooks {
   std::map<u32, u64> references_ GUARDED_BY(mutex_);
 };
 
+// The daemon of a busy vault: a frame that comes back is another content's at once.
+class BusyVault final : public VaultKeeper {
+ public:
+  explicit BusyVault(Pages capacity) : VaultKeeper(capacity) {}
+  void released(std::span<const u32> slots) override {
+    VaultKeeper::released(slots);
+    for (const u32 slot : slots) {
+      if (references(slot) == 0) std::fill_n(frame(slot), kPageSize, std::byte{0xa5});
+    }
+  }
+};
+
 // CLOISTER_SEED when it is set, else a new one each time. Printed.
 inline u64 chosen_seed() {
   u64 seed = 0;

@@ -100,16 +100,6 @@ void write_data(memory::GuestMemory& memory, Random& random) {
   CHECK(memory.write({kData}, std::as_bytes(std::span(words))));
 }
 
-// Gives a frame that comes back to others at once.
-class BusyVault final : public memory::testing::VaultKeeper {
- public:
-  BusyVault() : VaultKeeper({kLoopDataPages}) {}
-  void released(std::span<const u32> slots) override {
-    VaultKeeper::released(slots);
-    for (const u32 slot : slots) std::memset(frame(slot), 0xa5, kPageSize);
-  }
-};
-
 }  // namespace
 
 class Twins::Machine {
@@ -155,7 +145,7 @@ class Twins::Machine {
   }
 
   NoMachine none_;
-  BusyVault vault_;
+  memory::testing::BusyVault vault_{{kLoopDataPages}};
   std::unique_ptr<memory::GuestMemory> memory_;
   hart::Hart hart_;
 };
