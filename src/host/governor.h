@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -59,6 +60,12 @@ class Governor {
   bool take_vault_frame();
   void give_vault_frames(Pages frames);
   Pages vault_frames() const { return ledger_.account(vaults_).held; }
+  // What a cell maps of its group's vault, and how many cells the group has.
+  struct VaultUse {
+    Pages frames;
+    u64 cells = 0;
+  };
+  void set_vault_use(std::function<VaultUse(const Cell&)> use) { vault_use_ = std::move(use); }
 
   // -- What is known.
   const Ledger& ledger() const { return ledger_; }
@@ -122,6 +129,7 @@ class Governor {
   Events& events_;
   Ledger ledger_;
   const Ledger::AccountId vaults_;
+  std::function<VaultUse(const Cell&)> vault_use_;
   policy::memory::ClientTree tree_;
   policy::memory::StateTracker tracker_;
   std::map<const Cell*, std::unique_ptr<Member>> members_;

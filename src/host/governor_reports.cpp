@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What cells report of themselves, what the host's kernel says to that, and the reasons in words.
 #include <algorithm>
+#include <bit>
 
 #include "base/size.h"
 #include "host/governor.h"
@@ -23,8 +24,8 @@ constexpr Pages kMostForAHart{32'768};
 // What `explain` says of more and of less.
 constexpr policy::memory::Units kStep{16 * kMiB >> kPageShift};
 constexpr u64 kMeasureEvery = 8;  // reports
-// What is mapped by several takes the kernel long to sum up: up to a tenth of a second a gigabyte.
-constexpr u64 kMeasureSharedEvery = 64;
+// What is mapped more than once is counted in parts at the 1st, 2nd, 4th ... measure, and each of so many.
+constexpr u64 kCountInPartsEvery = 128;
 
 Pages pages_up(Bytes bytes) { return {(bytes.raw + kPageSize - 1) >> kPageShift}; }
 
@@ -80,9 +81,9 @@ void Governor::on_report(Member& member, const Report& report, Nanos now) {
   member.report = report;
   member.silent = false;
   // At a moment when nothing is under way between its books and ours, if there is one.
-  const u64 every = report.shared_pages == 0 ? kMeasureEvery : kMeasureSharedEvery;
   const bool agrees = report.used_pages + report.spare_pages == held(member).raw;
-  if (++member.unmeasured >= every && (agrees || member.unmeasured >= 2 * every)) measure(member);
+  if (++member.unmeasured >= kMeasureEvery && (agrees || member.unmeasured >= 2 * kMeasureEvery))
+    measure(member);
 }
 
 void Governor::estimate(Member& member, const Report& report, Nanos now) {
@@ -112,18 +113,23 @@ void Governor::learn_worth(Member& member, const Report& report) {
 // The cell's own memory is counted and never reclaimed: all that the kernel counts for the process, but for
 // the guest's frames, which are in the books as held, and the vault's, which are the daemon's. A cell that
 // takes more frames than it was given has them counted here, so that what is free is really free whatever a
-// cell does.
+// cell does. Frames of a vault whose daemon is gone are nobody's: they count for the cells that still map
+// them.
 void Governor::measure(Member& member) {
-  using os::CountShared;
-  const auto memory = member.cell.process()->memory(member.report.shared_pages == 0 ? CountShared::kWhole
-                                                                                    : CountShared::kInParts);
+  const CellProcess& process = *member.cell.process();
+  const auto memory = process.memory();
   if (!memory) return;
   member.unmeasured = 0;
-  const Pages files = pages_up(memory->shared);
-  const Pages vaults = std::min(files, Pages{member.report.shared_pages});
-  const Pages taken = pages_up(memory->anonymous + memory->files + memory->page_tables) + files - vaults;
+  const VaultUse vault = vault_use_ ? vault_use_(member.cell) : VaultUse{};
+  const Pages all = pages_up(memory->mapped), mapped = all - std::min(all, vault.frames);
+  if (const u64 nth = ++member.measures; std::has_single_bit(nth) || nth % kCountInPartsEvery == 0) {
+    const Pages of_vault = Pages{vault.frames.raw / (vault.cells + 1)};  // the daemon maps it too
+    const Pages once = pages_up(process.mapped_in_parts().value_or(memory->mapped));
+    member.counted_twice = mapped - std::min(mapped, once - std::min(once, of_vault));
+  }
+  const Pages taken = pages_up(memory->own) + mapped - std::min(mapped, member.counted_twice);
   const Pages guests = std::min({taken, Pages{member.report.used_pages}, held(member)});
-  ledger_.measure(member.account, taken - guests + member.inherited);
+  ledger_.measure(member.account, taken - guests);
   const Pages most = kMostForItself + Pages{kMostForAHart.raw * member.cell.order().machine.cpus};
   if (taken - guests > most) {
     lie(member, fmt::format("the kernel counts {} for it, and its guest was given {}",

@@ -36,8 +36,9 @@ struct Member {
   policy::memory::Decision decision;    // the last one about it
   cell::control::Report report;         // the last one from it
   policy::memory::Worth worth;          // what that said of its misses
-  u64 unmeasured = ~u64{0} / 2;         // reports since it was last measured; at first, long
-  Pages inherited;                      // shared with others under an earlier daemon
+  u64 unmeasured = 0;                   // reports since it was last measured
+  u64 measures = 0;                     // how often it was
+  Pages counted_twice;                  // of what it maps, by the last count in parts
   Pages want;                           // asked for and not given yet
   bool waiting = false;                 // a hart stands still for it
   Pages burst;                          // given up by its balloon, and not had back at once yet

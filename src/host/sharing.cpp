@@ -41,10 +41,17 @@ constexpr u64 kMostSaved = 4096;  // pages: what was saved up while nobody had t
 }  // namespace
 
 Sharing::Sharing(const Settings& settings, Events& events, Governor& governor)
-    : settings_(settings), events_(events), governor_(governor), random_(1) {}
+    : settings_(settings), events_(events), governor_(governor), random_(1) {
+  governor_.set_vault_use([this](const Cell& cell) {
+    const auto found = members_.find(&cell);
+    if (found == members_.end()) return Governor::VaultUse{};
+    const Group& group = *found->second.group;
+    return Governor::VaultUse{group.vault->held_by(found->second.holder), group.members};
+  });
+}
 
 // The frames of the vaults are given back by whoever owns the books' end.
-Sharing::~Sharing() = default;
+Sharing::~Sharing() { governor_.set_vault_use({}); }
 
 Sharing::Group& Sharing::group_of(const Cell& cell) {
   const std::string& named = cell.order().terms.trust_group;

@@ -23,9 +23,10 @@ class RealProcess final : public CellProcess {
   const os::Fd& fd() const override { return process_.fd(); }
   void kill() override { process_.kill(); }
   os::ProcessEnd end() override { return process_.end(); }
-  std::optional<os::ProcessMemory> memory(os::CountShared count) const override {
-    return os::memory_of_process(process_.id().number, count);
+  std::optional<os::ProcessMemory> memory() const override {
+    return os::memory_of_process(process_.id().number);
   }
+  std::optional<Bytes> mapped_in_parts() const override { return os::mapped_in_parts(process_.id().number); }
 
  private:
   os::Process process_;

@@ -23,7 +23,8 @@ class CellProcess {
   virtual void kill() = 0;
   virtual os::ProcessEnd end() = 0;
   // By the host kernel's figures; nothing when it has ended.
-  virtual std::optional<os::ProcessMemory> memory(os::CountShared count) const = 0;
+  virtual std::optional<os::ProcessMemory> memory() const = 0;
+  virtual std::optional<Bytes> mapped_in_parts() const = 0;
 };
 
 // Where cells come from. The daemon knows no more of a cell's making than this, for there will be other

@@ -172,9 +172,10 @@ class FakeProcess final : public CellProcess {
   const os::Fd& fd() const override { return fd_; }
   void kill() override { cell_->die(); }
   os::ProcessEnd end() override { return {os::ProcessEnd::How::kSignal, 9}; }
-  std::optional<os::ProcessMemory> memory(os::CountShared) const override {
-    return os::ProcessMemory{Bytes{4 * kMiB}, Bytes{kMiB}, bytes_of(Pages{cell_->held()}), Bytes{64 * kKiB}};
+  std::optional<os::ProcessMemory> memory() const override {
+    return os::ProcessMemory{bytes_of(Pages{cell_->held()}) + Bytes{4 * kMiB + 64 * kKiB}, Bytes{kMiB}};
   }
+  std::optional<Bytes> mapped_in_parts() const override { return Bytes{kMiB}; }
 
  private:
   std::shared_ptr<FakeCell> cell_;

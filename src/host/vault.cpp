@@ -81,6 +81,11 @@ Pages Vault::release_all(HolderId holder) {
   return freed;
 }
 
+Pages Vault::held_by(HolderId holder) const {
+  const auto found = held_.find(holder);
+  return {found == held_.end() ? 0 : found->second.size()};
+}
+
 Pages Vault::drop_unreferred(u32 frame) {
   CHECK(frame < frames_.size());
   if (!frames_[frame].in_use || frames_[frame].references != 0) return {};

@@ -46,6 +46,7 @@ class Vault {
   Pages drop_unreferred(u32 frame);
 
   u64 references() const { return references_; }
+  Pages held_by(HolderId holder) const;  // how many frames it has references to
   void check_invariants() const;
 
  private:

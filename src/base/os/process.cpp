@@ -189,18 +189,17 @@ std::optional<ProcessId> identify_process(int number) {
   return id;
 }
 
-std::optional<ProcessMemory> memory_of_process(int number, CountShared count) {
+std::optional<ProcessMemory> memory_of_process(int number) {
   const auto status = read_proc(number, "status");
   if (!status || status->find("RssAnon:") == status->npos) return std::nullopt;
-  ProcessMemory memory{kilobytes(*status, "RssAnon:"), kilobytes(*status, "RssFile:"),
-                       kilobytes(*status, "RssShmem:"), kilobytes(*status, "VmPTE:")};
-  if (count == CountShared::kWhole) return memory;
+  return ProcessMemory{kilobytes(*status, "RssAnon:") + kilobytes(*status, "VmPTE:"),
+                       kilobytes(*status, "RssFile:") + kilobytes(*status, "RssShmem:")};
+}
+
+std::optional<Bytes> mapped_in_parts(int number) {
   const auto shares = read_proc(number, "smaps_rollup");
-  if (shares && shares->find("Pss_File:") != shares->npos) {
-    memory.files = kilobytes(*shares, "Pss_File:");
-    memory.shared = kilobytes(*shares, "Pss_Shmem:");
-  }
-  return memory;
+  if (!shares || shares->find("Pss_File:") == shares->npos) return std::nullopt;
+  return kilobytes(*shares, "Pss_File:") + kilobytes(*shares, "Pss_Shmem:");
 }
 
 }  // namespace cloister::os
