@@ -38,7 +38,8 @@ std::optional<Message> decode_type(std::size_t type, std::span<const std::byte> 
 
 bool plausible(const Message& message) {
   if (const auto* hashes = std::get_if<Hashes>(&message)) return hashes->count <= kMostHashes;
-  if (const auto* back = std::get_if<Unshared>(&message)) return back->count <= kMostHashes;
+  if (const auto* share = std::get_if<Share>(&message)) return share->count <= kMostOffers;
+  if (const auto* back = std::get_if<Unshared>(&message)) return back->count <= kMostFrames;
   if (const auto* power = std::get_if<Power>(&message)) return power->what <= PowerOrder::kStop;
   if (const auto* standing = std::get_if<Standing>(&message))
     return standing->state <= static_cast<u32>(policy::memory::HostState::kLow);

@@ -21,9 +21,11 @@
 namespace cloister::cell::control {
 
 // Raised when a message changes its meaning. The two sides refuse each other when theirs differ.
-inline constexpr u32 kVersion = 2;
+inline constexpr u32 kVersion = 3;
 inline constexpr u32 kMagic = 0x74736c63;
-inline constexpr std::size_t kMostHashes = 128;  // pages in one message
+inline constexpr std::size_t kMostHashes = 512;  // pages in one message
+inline constexpr std::size_t kMostOffers = 256;
+inline constexpr std::size_t kMostFrames = 128;  // that are given back in one
 inline constexpr std::size_t kReasonBytes = 160;
 inline constexpr std::size_t kBuckets = 16;  // of a miss-ratio curve
 
@@ -121,7 +123,7 @@ struct PageHash {
 struct Hashes {
   u64 order = 0;
   u32 count = 0;
-  u32 pad = 0;
+  u32 micros = 0;  // of a CPU, that sharing took the cell since it said so last
   PageHash pages[kMostHashes] = {};
 };
 // What a page holds now.
@@ -132,18 +134,11 @@ struct Content {
   u32 pad = 0;
   std::byte bytes[kPageSize] = {};
 };
-// What came of a Share: the page is the vault's frame now and its own frame is free, or not. When not, the
-// reference comes back by itself, in an Unshared.
-struct Shared {
-  u64 order = 0;
-  u64 page = 0;
-  u32 frame = 0;
-  u32 mapped = 0;
-};
-// References that are given back: of pages that were written to or given up. A frame may be there twice.
+// References that are given back: of offers that were not taken, of pages that were written to or given up. A
+// frame may be there twice.
 struct Unshared {
   u32 count = 0;
-  u32 frames[kMostHashes] = {};
+  u32 frames[kMostFrames] = {};
 };
 struct Pong {
   u64 serial = 0;
@@ -214,22 +209,27 @@ struct ReadPage {
   u64 order = 0;
   u64 page = 0;
 };
-// Make this page the vault's frame, if their contents are the same byte for byte. Comes with a reference.
-struct Share {
-  u64 order = 0;
+// Make each page the vault's frame, if their contents are the same byte for byte. Comes with a reference
+// each.
+struct SharedFrame {
   u64 page = 0;
-  u64 frame = 0;
+  u32 frame = 0;
+  u32 pad = 0;
+};
+struct Share {
+  u64 count = 0;
+  SharedFrame offers[kMostOffers] = {};
 };
 struct Ping {
   u64 serial = 0;
 };
 
 using Message =
-    std::variant<Hello, Want, Back, Done, Report, Ended, Hashes, Content, Shared, Unshared, Pong, Welcome,
-                 Settings, Grant, Reclaim, Power, Still, VaultIs, HashPages, ReadPage, Share, Ping, Standing>;
+    std::variant<Hello, Want, Back, Done, Report, Ended, Hashes, Content, Unshared, Pong, Welcome, Settings,
+                 Grant, Reclaim, Power, Still, VaultIs, HashPages, ReadPage, Share, Ping, Standing>;
 
 // Bound: no message is longer.
-inline constexpr std::size_t kMostBytes = 4352;
+inline constexpr std::size_t kMostBytes = 8448;
 
 std::vector<std::byte> encode(const Message& message);
 // Nothing: it is no message of this version.

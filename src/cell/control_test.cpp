@@ -37,6 +37,9 @@ TEST(Control, RefusesCountsBeyondTheirArrays) {
   EXPECT_TRUE(decode(encode(Message(hashes))).has_value());
   hashes.count = kMostHashes + 1;
   EXPECT_FALSE(decode(encode(Message(hashes))).has_value());
+  Share share;
+  share.count = kMostOffers + 1;
+  EXPECT_FALSE(decode(encode(Message(share))).has_value());
   Unshared back;
   back.count = ~0u;
   EXPECT_FALSE(decode(encode(Message(back))).has_value());

@@ -2,11 +2,19 @@
 #include "cell/sharer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
+#include "base/os/clock.h"
 #include "base/os/entropy.h"
 
 namespace cloister::cell {
+namespace {
+
+constexpr int kMostRounds = 8;
+
+}  // namespace
+
 Sharer::Sharer(memory::GuestMemory& memory, Housekeeper& housekeeper,
                std::function<void(const control::Message&)> tell)
     : memory_(memory), housekeeper_(housekeeper), tell_(std::move(tell)), random_(os::random_number()) {}
@@ -22,25 +30,35 @@ void Sharer::use(os::Fd file, Pages frames) {
 }
 
 void Sharer::hash(const control::HashPages& order) {
-  if (!housekeeper_.post([this, order] { hash_now(order.order, order.count); })) {
-    tell_(control::Hashes{order.order, 0, 0, {}});
-  }
+  const bool posted = housekeeper_.post([this, order] {
+    control::Hashes told;
+    told.order = order.order;
+    work([&] { hash_now(told, order.count); });
+    told.micros = static_cast<u32>(std::exchange(spent_, {}).raw / 1000);
+    tell_(told);
+  });
+  if (!posted) tell_(control::Hashes{order.order, 0, 0, {}});
 }
 
-// Drawn at random over the whole memory: most that hold no frame fall out.
-void Sharer::hash_now(u64 order, u64 count) {
+void Sharer::work(std::function<void()> job) {
+  const Nanos begin = os::thread_time();
+  job();
+  spent_ = spent_ + (os::thread_time() - begin);
+}
+
+// Drawn at random over the whole memory. Those that have no frame of their own cost next to nothing, so
+// others are drawn in their place.
+void Sharer::hash_now(control::Hashes& told, u64 count) {
   const u64 pages = memory_.size().raw >> kPageShift;
-  std::vector<Gpn> drawn;
-  for (u64 i = 0; i < std::min<u64>(count, control::kMostHashes); ++i)
-    drawn.push_back(page_at(random_.below(pages)));
-  const auto hashes = memory_.hash(drawn);
-  control::Hashes told;
-  told.order = order;
-  for (std::size_t i = 0; i < drawn.size(); ++i) {
-    if (!hashes[i]) continue;
-    told.pages[told.count++] = {drawn[i].raw - memory_.base().page(), *hashes[i]};
+  count = std::min<u64>(count, control::kMostHashes);
+  for (int round = 0; round < kMostRounds && told.count < count; ++round) {
+    std::vector<Gpn> drawn;
+    for (u64 i = told.count; i < count; ++i) drawn.push_back(page_at(random_.below(pages)));
+    const auto hashes = memory_.hash(drawn);
+    for (std::size_t i = 0; i < drawn.size(); ++i) {
+      if (hashes[i]) told.pages[told.count++] = {drawn[i].raw - memory_.base().page(), *hashes[i]};
+    }
   }
-  tell_(told);
 }
 
 void Sharer::read(const control::ReadPage& order) {
@@ -54,22 +72,23 @@ void Sharer::read(const control::ReadPage& order) {
   });
 }
 
-// The reference of an offer that nobody can look at comes back at once.
+// The references of offers that nobody can look at come back at once.
 void Sharer::share(const control::Share& order) {
-  const auto frame = static_cast<u32>(order.frame);
-  const bool posted = vault_ && housekeeper_.post([this, order, frame] {
-    const memory::ShareOffer offer{page_at(order.page), frame};
-    const auto answers = memory_.share(std::span(&offer, 1));
-    const bool mapped = answers[0] == memory::ShareAnswer::kShared;
-    tell_(control::Shared{order.order, order.page, frame, mapped ? 1u : 0u});
-  });
-  if (!posted) released(std::span(&frame, 1));
+  std::vector<memory::ShareOffer> offers;
+  for (u64 i = 0; i < order.count; ++i)
+    offers.push_back({page_at(order.offers[i].page), order.offers[i].frame});
+  const bool posted =
+      vault_ && housekeeper_.post([this, offers] { work([&] { (void)memory_.share(offers); }); });
+  if (posted) return;
+  std::vector<u32> frames;
+  for (const memory::ShareOffer& offer : offers) frames.push_back(offer.slot);
+  released(frames);
 }
 
 void Sharer::released(std::span<const u32> frames) {
   while (!frames.empty()) {
     control::Unshared back;
-    back.count = static_cast<u32>(std::min(frames.size(), control::kMostHashes));
+    back.count = static_cast<u32>(std::min(frames.size(), control::kMostFrames));
     std::copy_n(frames.begin(), back.count, back.frames);
     tell_(back);
     frames = frames.subspan(back.count);

@@ -33,14 +33,17 @@ class Sharer final : private memory::VaultBooks {
 
  private:
   void released(std::span<const u32> frames) override;
-  void hash_now(u64 order, u64 count);
+  void hash_now(control::Hashes& told, u64 count);
+  void work(std::function<void()> job);
   Gpn page_at(u64 index) const;
 
   memory::GuestMemory& memory_;
   Housekeeper& housekeeper_;
   const std::function<void(const control::Message&)> tell_;
   std::optional<memory::Vault> vault_;
-  Random random_;  // the housekeeper's
+  // The housekeeper's.
+  Random random_;
+  Nanos spent_;  // of a CPU, since the daemon was told
 };
 
 }  // namespace cloister::cell

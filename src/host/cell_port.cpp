@@ -22,7 +22,7 @@ bool is_one_of(const Message& message) {
 
 bool comes_from_cells(const Message& message) {
   using namespace cell::control;
-  return is_one_of<Hello, Want, Back, Done, Report, Ended, Hashes, Content, Shared, Unshared, Pong>(message);
+  return is_one_of<Hello, Want, Back, Done, Report, Ended, Hashes, Content, Unshared, Pong>(message);
 }
 
 }  // namespace

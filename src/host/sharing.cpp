@@ -14,13 +14,17 @@
 // machine that names no group is a group by itself. To compare pages with a stranger's would tell it, by
 // the time a write takes, what the stranger has in memory.
 //
-// The budget is a share of one CPU of the host, in pages: kPageCost is what hashing a page and telling of it
-// takes, rounded up.
+// The budget is a share of the time of one CPU of the host. What it took is paid for afterwards: cells
+// measure what their housekeepers spent, and tell it with the hashes; this side measures itself; and what the
+// messages cost beside that has a price. Nobody is asked for hashes before that is paid. A cell that tells
+// too little is charged the least that it can have taken, one that tells too much no more than there was
+// time.
 #include "host/sharing.h"
 
 #include <xxhash.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "base/os/clock.h"
@@ -30,13 +34,15 @@ namespace cloister::host {
 using cell::control::Content;
 using cell::control::Hashes;
 using cell::control::PageHash;
-using cell::control::Shared;
 using cell::control::Unshared;
 
 namespace {
 
-constexpr Nanos kPageCost{2'500};
-constexpr u64 kMostSaved = 4096;  // pages: what was saved up while nobody had to be asked
+// Nanoseconds of a CPU.
+constexpr i64 kMessageCost = 50'000;    // one asked and one answered, for the threads that are woken
+constexpr i64 kLeastHashCost = 300;     // of a page
+constexpr i64 kUsualCost = 2'000'000;   // of one cell's answer, until it is known
+constexpr i64 kMostSaved = 20'000'000;  // what was saved up while nobody had to be asked
 
 }  // namespace
 
@@ -74,7 +80,7 @@ void Sharing::join(Cell& cell) {
   if (!descriptor.ok())
     return events_.say(LogLevel::kWarning, cell.name(), "vault", descriptor.failure().message);
   ++group.members;
-  members_[&cell] = {&cell, &group, next_holder_++, false, {}};
+  members_[&cell] = {&cell, &group, next_holder_++, false, os::monotonic_now(), {}, {}};
   cell.send(cell::control::VaultIs{group.vault->capacity().raw}, *descriptor);
 }
 
@@ -102,25 +108,32 @@ void Sharing::lost(const Cell& cell) {
 void Sharing::said(Cell& cell, const cell::control::Message& message) {
   const auto found = members_.find(&cell);
   if (found == members_.end()) return;
+  const Nanos begin = os::thread_time();
   if (const auto* hashes = std::get_if<Hashes>(&message)) on_hashes(found->second, *hashes);
   if (const auto* content = std::get_if<Content>(&message)) on_content(found->second, *content);
   if (const auto* unshared = std::get_if<Unshared>(&message)) on_unshared(found->second, *unshared);
+  for (auto& [other, member] : members_) tell_offers(member);
+  budget_ -= static_cast<i64>((os::thread_time() - begin).raw);
+  // The next question follows the answer, if it can be paid.
+  if (std::holds_alternative<Hashes>(message)) tick(os::monotonic_now());
 }
 
 void Sharing::tick(Nanos now) {
   const Nanos since = now - last_tick_;
   last_tick_ = now;
-  budget_ += std::min(since.raw, u64{1'000'000'000}) * settings_.scan_share / 100 / kPageCost.raw;
+  budget_ += static_cast<i64>(std::min(since.raw, u64{1'000'000'000}) * settings_.scan_share / 100);
   budget_ = std::min(budget_, kMostSaved);
   std::vector<Member*> idle;
+  i64 awaited = 0;  // what is not paid yet
   for (auto& [cell, member] : members_) {
+    if (member.asked) awaited += kUsualCost;
     if (!member.asked && cell->connected() && cell->state() == CellState::kRunning) idle.push_back(&member);
   }
-  while (!idle.empty() && budget_ >= cell::control::kMostHashes) {
+  for (; !idle.empty() && budget_ > awaited; awaited += kUsualCost) {
     const std::size_t pick = random_.below(idle.size());
     Member& member = *idle[pick];
     idle.erase(idle.begin() + static_cast<std::ptrdiff_t>(pick));
-    budget_ -= cell::control::kMostHashes;
+    budget_ -= kMessageCost;
     member.asked = true;
     member.cell->send(cell::control::HashPages{next_order_++, cell::control::kMostHashes});
   }
@@ -128,10 +141,13 @@ void Sharing::tick(Nanos now) {
 
 void Sharing::on_hashes(Member& member, const Hashes& hashes) {
   member.asked = false;
+  const i64 least = hashes.count * kLeastHashCost;
+  const Nanos now = os::monotonic_now();
+  const i64 most = std::max(least, static_cast<i64>((now - std::exchange(member.told_at, now)).raw));
+  budget_ -= std::clamp(i64{hashes.micros} * 1000, least, most);
   for (u32 i = 0; i < hashes.count; ++i) {
     if (hashes.pages[i].page < member.cell->order().size().raw) on_hash(member, hashes.pages[i]);
   }
-  tick(os::monotonic_now());  // as long as the budget lasts, the next question follows the answer
 }
 
 void Sharing::on_hash(Member& member, PageHash page) {
@@ -151,6 +167,7 @@ void Sharing::on_hash(Member& member, PageHash page) {
   group.hints.erase(known);
   const u64 order = next_order_++;
   owner->reading[order] = {page.hash, first, hint};
+  budget_ -= kMessageCost;
   owner->cell->send(cell::control::ReadPage{order, first.page});
 }
 
@@ -177,7 +194,14 @@ void Sharing::offer(Group& group, const Hint& to, u32 frame) {
   Member* member = find(to.holder);
   if (member == nullptr || !member->cell->connected()) return;
   group.vault->refer(to.holder, frame);
-  member->cell->send(cell::control::Share{next_order_++, to.page, frame});
+  member->offers.offers[member->offers.count++] = {to.page, frame, 0};
+  if (member->offers.count == cell::control::kMostOffers) tell_offers(*member);
+}
+
+void Sharing::tell_offers(Member& member) {
+  if (member.offers.count == 0) return;
+  member.cell->send(member.offers);
+  member.offers = {};
 }
 
 void Sharing::on_unshared(Member& member, const Unshared& unshared) {

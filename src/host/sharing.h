@@ -26,7 +26,7 @@ class Sharing {
   void leave(const Cell& cell);
   // The channel is gone: answers that are awaited will not come.
   void lost(const Cell& cell);
-  // Hashes, Content, Shared and Unshared.
+  // Hashes, Content and Unshared.
   void said(Cell& cell, const cell::control::Message& message);
   // Asks for the next hashes, as many as the budget allows since the last call.
   void tick(Nanos now);
@@ -57,7 +57,9 @@ class Sharing {
     Group* group = nullptr;
     Vault::HolderId holder = 0;
     bool asked = false;            // hashes are awaited
+    Nanos told_at;                 // when they came last
     std::map<u64, Match> reading;  // by order
+    cell::control::Share offers;   // not told yet
   };
 
   void on_hashes(Member& member, const cell::control::Hashes& hashes);
@@ -65,6 +67,7 @@ class Sharing {
   void on_content(Member& member, const cell::control::Content& content);
   void on_unshared(Member& member, const cell::control::Unshared& unshared);
   void offer(Group& group, const Hint& to, u32 frame);
+  void tell_offers(Member& member);
   Member* find(Vault::HolderId holder);
   Group& group_of(const Cell& cell);
 
@@ -79,7 +82,7 @@ class Sharing {
   Vault::HolderId next_holder_ = 1;
   u64 next_order_ = 1;
   Nanos last_tick_;
-  u64 budget_ = 0;  // pages
+  i64 budget_ = 0;  // nanoseconds of a CPU. Below 0: spent ahead
   Random random_;
 };
 

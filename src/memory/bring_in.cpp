@@ -105,7 +105,7 @@ bool GuestMemory::read_run(std::span<const Gpn> run) {
   }
   const Pages count{run.size()};
   if (swap_->read(slot, {place_of(run[0]), bytes_of(count).raw}).ok()) return true;
-  frames_.give_back(table_.index_of(run[0]), count);
+  frames_.give_back({table_.index_of(run[0]), count});
   return false;
 }
 
@@ -127,7 +127,7 @@ bool GuestMemory::fill(Gpn page, PageWord old) {
   frames_.populate(index, {1});
   if (old.source() == Source::kZeros) return true;
   if (copy_out(page, old, *reinterpret_cast<PageCopy*>(frames_.place(index)))) return true;
-  frames_.give_back(index, {1});
+  frames_.give_back({index, {1}});
   return false;
 }
 

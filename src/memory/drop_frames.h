@@ -12,20 +12,17 @@ namespace cloister::memory {
 inline bool same_page(const std::byte* a, const std::byte* b) { return std::memcmp(a, b, kPageSize) == 0; }
 
 // Ends the change of `ours` with next(page, old) each, in ascending order; the frames that they had go to
-// `credit`, from which next() may take. Neighbours go by one hole, over those without a frame too: they are
-// ours, and holes already, and the host's kernel takes longer to begin than to pass over them. Sorts `ours`.
+// `credit`, from which next() may take. All go in one call, and neighbours as one run, over those without a
+// frame too: they are ours, and holes already, and the host's kernel takes longer to begin than to pass over
+// them. Sorts `ours`.
 template <typename Next>
 void GuestMemory::drop(std::span<Gpn> ours, Pages& credit, Next next) {
   std::sort(ours.begin(), ours.end());
-  for (std::size_t first = 0, end = 0; first < ours.size(); first = end) {
-    for (end = first + 1; end < ours.size() && ours[end].raw == ours[end - 1].raw + 1;) ++end;
-    const auto run = ours.subspan(first, end - first);
-    credit += give_back_frames(run);
-    for (const Gpn page : run) {
-      const PageWord old = table_.look(page);
-      table_.end_change(page, next(page, old.without(PageWord::kHeld)));
-      let_go(old);
-    }
+  credit += give_back_frames(ours);
+  for (const Gpn page : ours) {
+    const PageWord old = table_.look(page);
+    table_.end_change(page, next(page, old.without(PageWord::kHeld)));
+    let_go(old);
   }
 }
 

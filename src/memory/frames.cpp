@@ -36,14 +36,18 @@ Result<Frames> Frames::create(Pages pages) {
   return Frames(std::move(places), std::move(zeros), std::move(balloon), std::move(condition));
 }
 
-void Frames::give_back(u64 first, Pages count) {
-  const u64 end = first + count.raw;
-  for (u64 block = first / kBlock; block * kBlock < end; ++block) {
-    const bool whole = first <= block * kBlock && (block + 1) * kBlock <= end;
-    if (huge_[block].load() && huge_[block].exchange(false) && !whole)
-      places_.split_huge(block * os::Mapping::kHugePage);
+void Frames::give_back(std::span<const Run> runs) {
+  std::vector<os::Mapping::Range> ranges;
+  for (const auto& [first, count] : runs) {
+    const u64 end = first + count.raw;
+    for (u64 block = first / kBlock; block * kBlock < end; ++block) {
+      const bool whole = first <= block * kBlock && (block + 1) * kBlock <= end;
+      if (huge_[block].load() && huge_[block].exchange(false) && !whole)
+        places_.split_huge(block * os::Mapping::kHugePage);
+    }
+    ranges.push_back({first << kPageShift, bytes_of(count)});
   }
-  places_.discard(first << kPageShift, bytes_of(count));
+  places_.discard(ranges);
 }
 
 void Frames::populate(u64 first, Pages count) {

@@ -33,9 +33,14 @@ class Frames {
   ConditionPage& condition() { return condition_; }
   const ConditionPage& condition() const { return condition_; }
 
-  // Makes holes of `count` places from `first` on: what they held is gone, and the host's kernel clears a
+  // Makes holes of places: what they held is gone, and the host's kernel clears a
   // frame before anyone gets it again.
-  void give_back(u64 first, Pages count);
+  struct Run {
+    u64 first = 0;
+    Pages count;
+  };
+  void give_back(Run run) { give_back(std::span<const Run>(&run, 1)); }
+  void give_back(std::span<const Run> runs);
   // Fills `count` places from `first` on, as their first writes would, for a fraction of what those cost;
   // whole blocks as huge pages where the host has some. Precondition: these are holes, and the caller's.
   void populate(u64 first, Pages count);

@@ -52,17 +52,21 @@ Pages GuestMemory::discard_batch(std::span<const Gpn> pages) {
   return {ours.size()};
 }
 
-// Of neighbours that are being changed by us.
-Pages GuestMemory::give_back_frames(std::span<const Gpn> run) {
+// Of pages, in ascending order, that are being changed by us.
+Pages GuestMemory::give_back_frames(std::span<const Gpn> ours) {
+  std::vector<Frames::Run> runs;
   Pages count;
-  Gpn first, last;
-  for (const Gpn page : run) {
-    if (!has_own_frame(table_.look(page))) continue;
-    if (count == Pages{}) first = page;
-    last = page;
+  bool goes_on = false;
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    goes_on = goes_on && ours[i].raw == ours[i - 1].raw + 1;
+    if (!has_own_frame(table_.look(ours[i]))) continue;
+    const u64 index = table_.index_of(ours[i]);
+    if (!goes_on) runs.push_back({index, {}});
+    runs.back().count = Pages{index - runs.back().first + 1};
     count += Pages{1};
+    goes_on = true;
   }
-  if (count != Pages{}) frames_.give_back(table_.index_of(first), Pages{last.raw - first.raw + 1});
+  frames_.give_back(runs);
   return count;
 }
 

@@ -222,7 +222,7 @@ class GuestMemory {
   template <typename Next>
   void drop(std::span<Gpn> ours, Pages& credit, Next next);
   Pages discard_batch(std::span<const Gpn> pages);
-  Pages give_back_frames(std::span<const Gpn> run);
+  Pages give_back_frames(std::span<const Gpn> ours);
   std::vector<Gpn> take_balloon_batch(std::span<const Gpn> pages);
   bool holds_the_value(Gpn page);
   void take_as(PageState state, std::span<Gpn> pages);

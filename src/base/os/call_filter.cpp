@@ -23,6 +23,7 @@
 
 #include "base/os/confinement.h"
 #include "base/os/os_error.h"
+#include "base/os/this_process.h"
 
 namespace cloister::os {
 namespace {
@@ -245,6 +246,7 @@ Result<void> restrict_calls(Network network) {
   filter.allow_with_bits(SYS_clone, CLONE_THREAD | CLONE_VM);
   const auto self = static_cast<u32>(::getpid());
   for (const u32 call : {u32{SYS_tgkill}, u32{SYS_kill}}) filter.allow_with(call, {self});
+  filter.allow_with(SYS_process_madvise, {static_cast<u32>(kThisProcess)});
   filter.allow_with(SYS_socket, network == Network::kNone ? std::vector<u32>{AF_UNIX}
                                                           : std::vector<u32>{AF_UNIX, AF_INET, AF_INET6});
   return filter.install();

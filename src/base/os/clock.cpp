@@ -18,5 +18,6 @@ Nanos read_clock(clockid_t clock) {
 
 Nanos monotonic_now() { return read_clock(CLOCK_MONOTONIC); }
 Nanos realtime_now() { return read_clock(CLOCK_REALTIME); }
+Nanos thread_time() { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
 
 }  // namespace cloister::os

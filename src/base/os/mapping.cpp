@@ -3,12 +3,18 @@
 
 #include <linux/mman.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
 #include "base/os/os_error.h"
+#include "base/os/this_process.h"
 #include "base/size.h"
 
 namespace cloister::os {
@@ -82,6 +88,27 @@ Result<void> Mapping::protect(u64 offset, Bytes size, Protection protection) {
 void Mapping::discard(u64 offset, Bytes size) {
   CHECK(covers(offset, size));
   CHECK(::madvise(data_ + offset, size.raw, MADV_DONTNEED) == 0);
+}
+
+void Mapping::discard(std::span<const Range> ranges) {
+  static std::atomic<bool> known{true};  // by the kernel
+  std::array<iovec, 256> batch;
+  while (known.load(std::memory_order_relaxed) && ranges.size() > 1) {
+    const std::size_t count = std::min(batch.size(), ranges.size());
+    u64 bytes = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      CHECK(covers(ranges[i].offset, ranges[i].size));
+      batch[i] = {data_ + ranges[i].offset, ranges[i].size.raw};
+      bytes += ranges[i].size.raw;
+    }
+    const long done = ::syscall(SYS_process_madvise, kThisProcess, batch.data(), count, MADV_DONTNEED, 0);
+    if (done != static_cast<long>(bytes)) {
+      known = false;
+      break;
+    }
+    ranges = ranges.subspan(count);
+  }
+  for (const Range& range : ranges) discard(range.offset, range.size);
 }
 
 void Mapping::allow_huge_pages(bool allow) {

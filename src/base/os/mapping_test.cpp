@@ -29,6 +29,18 @@ TEST(Mapping, DiscardedPagesReadAsZerosAgain) {
   EXPECT_EQ(mapping.data()[2 * kPageSize], std::byte{0x5a});
 }
 
+TEST(Mapping, ManyRangesAreGivenBackAndNothingElse) {
+  constexpr u64 kPages = 2000;
+  Mapping mapping = Mapping::anonymous({kPages * kPageSize}, Protection::kReadWrite).take();
+  std::memset(mapping.data(), 0x5a, mapping.size().raw);
+  std::vector<Mapping::Range> ranges;
+  for (u64 page = 0; page < kPages; page += 3) ranges.push_back({page * kPageSize, {kPageSize}});
+  mapping.discard(ranges);
+  for (u64 page = 0; page < kPages; ++page)
+    ASSERT_EQ(mapping.data()[page * kPageSize], std::byte{page % 3 == 0 ? u8{0} : u8{0x5a}}) << page;
+  mapping.discard(std::span<const Mapping::Range>());
+}
+
 TEST(MappingDeathTest, AnAccessPastEitherEndFaults) {
   const Mapping mapping = Mapping::anonymous(kSize, Protection::kReadWrite).take();
   volatile std::byte* data = mapping.data();
