@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -84,6 +86,12 @@ class FakeCell {
     say(done);
   }
 
+  // Hears what it is told, and a question for hashes that came before.
+  void listen(std::function<void(const Message&)> listener) {
+    listener_ = std::move(listener);
+    if (unheard_) listener_(*unheard_);
+  }
+
   u64 held() const { return held_; }
   const cell::control::Standing& standing() const { return standing_; }
   u64 size() const { return size_; }
@@ -124,6 +132,8 @@ class FakeCell {
       die();
     }
     if (const auto* reclaim = std::get_if<Reclaim>(&message)) obey(*reclaim);
+    if (listener_) listener_(message);
+    if (!listener_ && std::holds_alternative<HashPages>(message)) unheard_ = message;
     if (const auto* ping = std::get_if<Ping>(&message); ping != nullptr && manner_ != Manner::kSilent)
       say(Pong{ping->serial});
   }
@@ -162,6 +172,8 @@ class FakeCell {
   bool connected_ = false, welcome_ = false, ever_ = false, dead_ = false, still_ = false;
   u64 held_ = 0, reports_ = 0, below_min_ = 0;
   cell::control::Standing standing_;
+  std::function<void(const Message&)> listener_;
+  std::optional<Message> unheard_;
 };
 
 class FakeProcess final : public CellProcess {
