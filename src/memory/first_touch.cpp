@@ -55,8 +55,10 @@ u64 written_from(const PageTable& table, u64 index, u64 most) {
   return count;
 }
 
+// Not one of which a copy is under way either: that it holds something else now must be seen by a mark.
 bool is_plain_zero(PageWord word) {
-  return word.state() == PageState::kZero && !word.has(PageWord::kHeld) && !word.has(PageWord::kChanging);
+  constexpr u64 kBusy = PageWord::kHeld | PageWord::kChanging | PageWord::kLeaving;
+  return word.state() == PageState::kZero && (word.raw & kBusy) == 0;
 }
 
 // All of the block that nobody but this page has touched, next to one that is written.

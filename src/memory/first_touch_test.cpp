@@ -6,6 +6,7 @@
 #include "base/os/clock.h"
 #include "memory/guest_memory.h"
 #include "memory/reclaimer.h"
+#include "memory/swap_out.h"
 #include "memory/testing_hart.h"
 #include "memory/testing_host.h"
 
@@ -50,6 +51,23 @@ TEST_F(FirstTouch, AStepHasABound) {
   hart.enter();
   frames_after_each(400);
   EXPECT_LE(frames(), 400u + 64);
+}
+
+// Its copy for the swap file is of what it held before it was given up.
+TEST_F(FirstTouch, APageOfWhichACopyIsUnderWayIsNotFilledAlong) {
+  const auto swap = make_swap({16});
+  memory->set_swap(*swap);
+  SwapOut out(*memory);
+  ASSERT_TRUE(memory->store<u64>(word_at(13, 0), 0x1234));
+  const Gpn page = nth(13);
+  out.submit({&page, 1});
+  EXPECT_EQ(memory->discard({&page, 1}), Pages{1});
+  hart.enter();
+  for (const u64 before : {8, 9, 10, 11}) touch(before);  // the last of which fills three more
+  hart.leave();
+  (void)out.drain();
+  EXPECT_EQ(memory->load<u64>(word_at(13, 0)), 0u);
+  hart.enter();
 }
 
 TEST_F(FirstTouch, AWalkDownwardIsFollowedToo) {

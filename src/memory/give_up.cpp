@@ -3,8 +3,9 @@
 //
 // All ways are the same three steps: the pages become ours and are write-protected (begin_change), then their
 // content is looked at, then those that may go lose their frames and get the word that says how the content
-// is made again. The order is what makes it safe: what was compared or packed cannot change any more, and a
-// page whose content is not known elsewhere keeps its frame.
+// is made again. The order is what makes it safe: what was compared cannot change any more, what was packed
+// is taken only if it was not written since (as in swap_out.cpp), and a page whose content is not known
+// elsewhere keeps its frame.
 //
 // Frames are given back in runs of neighbours, before anything new is taken: a batch that is packed pays for
 // the store's frames with its own, so taking memory away never needs memory.
@@ -13,21 +14,42 @@
 
 #include "memory/codec.h"
 #include "memory/drop_frames.h"
+#include "memory/guest_copy.h"
 #include "memory/guest_memory.h"
 
 namespace cloister::memory {
 namespace {
 
-// Bound: pages that are packed in one go. A hart that wants one of them waits for all: under half a
-// millisecond.
-constexpr std::size_t kPackBatch = 64;
-
 bool has_own_frame(PageWord word) { return word.source() == Source::kOwnFrame; }
+bool can_be_packed(PageWord word) { return has_own_frame(word) && !word.has(PageWord::kLeaving); }
+bool is_as_packed(PageWord word) { return has_own_frame(word) && !word.has(PageWord::kWritten); }
 
 // Packed pages of a batch, until they have a place in the store.
-struct Scratch {
-  std::array<std::array<std::byte, kMostPacked>, kPackBatch> packed;
-  std::array<std::size_t, kPackBatch> size;
+class Scratch {
+ public:
+  void clear() { used_ = count_ = 0; }
+  // False: it cannot be packed.
+  bool add(const std::byte* page) {
+    copy_racing(copy_.data(), page, kPageSize);
+    const auto room = std::span<std::byte, kMostPacked>(packed_.data() + used_, kMostPacked);
+    const std::size_t size = pack(Codec::kLz4, copy_, room);
+    if (size == 0) return false;
+    places_[count_++] = {used_, size};
+    used_ += size;
+    return true;
+  }
+  std::span<const std::byte> packed(std::size_t index) const {
+    return std::span(packed_).subspan(places_[index].begin, places_[index].size);
+  }
+
+ private:
+  struct Place {
+    std::size_t begin, size;
+  };
+  std::array<std::byte, kPageSize> copy_;
+  std::array<std::byte, PageTable::kBatch * kMostPacked> packed_;
+  std::array<Place, PageTable::kBatch> places_;
+  std::size_t used_ = 0, count_ = 0;
 };
 
 }  // namespace
@@ -75,14 +97,10 @@ ByWay GuestMemory::evict(std::span<const Gpn> pages, Ways allowed, std::vector<G
   for (; !pages.empty(); pages = pages.subspan(std::min(PageTable::kBatch, pages.size()))) {
     std::vector<Gpn> other;
     got += drop_known(pages.first(std::min(PageTable::kBatch, pages.size())), allowed, other);
-    for (std::span<const Gpn> rest = other; !rest.empty();) {
-      const auto batch = rest.first(std::min(kPackBatch, rest.size()));
-      if (allowed.allow(Way::kCompress) && store_->has_room()) {
-        got += pack_batch(batch, left);
-      } else {
-        left.insert(left.end(), batch.begin(), batch.end());
-      }
-      rest = rest.subspan(batch.size());
+    if (allowed.allow(Way::kCompress) && store_->has_room()) {
+      got += pack_batch(other, left);
+    } else {
+      left.insert(left.end(), other.begin(), other.end());
     }
   }
   return got;
@@ -116,30 +134,36 @@ ByWay GuestMemory::drop_known(std::span<const Gpn> pages, Ways allowed, std::vec
   return got;
 }
 
+// Packing takes long, so the pages are the guest's meanwhile, but write-protected: those that are not written
+// until all are packed go, and together. For a block that is a huge page of the host is cut before a part of
+// it goes, and is slow to read from then on.
 ByWay GuestMemory::pack_batch(std::span<const Gpn> pages, std::vector<Gpn>& left) {
-  thread_local const auto scratch = std::make_unique<Scratch>();
-  std::vector<Gpn> ours = table_.begin_change(pages, has_own_frame), going;
+  thread_local const auto scratch = std::make_unique_for_overwrite<Scratch>();
+  scratch->clear();
+  std::vector<Gpn> ours = table_.begin_change(pages, can_be_packed), packed;
+  for (const Gpn page : ours) {
+    const PageWord old = table_.look(page).without(PageWord::kHeld | PageWord::kWritten);
+    table_.end_change(page, old.with(PageWord::kLeaving));
+  }
   std::sort(ours.begin(), ours.end());
   for (const Gpn page : ours) {
-    const std::size_t at = going.size();
-    scratch->size[at] = pack(Codec::kLz4, std::span<const std::byte, kPageSize>(place_of(page), kPageSize),
-                             scratch->packed[at]);
-    if (scratch->size[at] != 0) {
-      going.push_back(page);
-    } else {
-      table_.end_change(page, table_.look(page).without(PageWord::kHeld));
-      left.push_back(page);
-    }
+    if (!pin_as_it_is(page)) continue;  // somebody changes it: it is not idle
+    const bool done = scratch->add(place_of(page));
+    table_.unpin(page);
+    (done ? packed : left).push_back(page);
   }
+  std::vector<Gpn> going = table_.begin_change(packed, is_as_packed);
   Pages credit;
-  std::size_t at = 0;
   drop(going, credit, [&](Gpn page, PageWord old) {
-    const auto packed = std::span(scratch->packed[at]).first(scratch->size[at]);
-    ++at;
-    const u32 slot = store_->put(static_cast<u32>(table_.index_of(page)), Codec::kLz4, packed, credit);
-    return old.moved_to(PageState::kCompressed, slot);
+    const auto index = std::lower_bound(packed.begin(), packed.end(), page) - packed.begin();
+    const u32 slot = store_->put(static_cast<u32>(table_.index_of(page)), Codec::kLz4,
+                                 scratch->packed(static_cast<std::size_t>(index)), credit);
+    return old.moved_to(PageState::kCompressed, slot).without(PageWord::kLeaving);
   });
   stock_.put(credit);
+  for (const Gpn page : ours) {
+    if (!std::binary_search(going.begin(), going.end(), page)) table_.clear(page, PageWord::kLeaving);
+  }
   ByWay got;
   got[Way::kCompress] = credit;
   return got;
