@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What sharing memory does to real guests under cloisterd: figures of whole machines, in wall time where guests work and
 in CPU time where the host does. Each function makes its own daemon and machines, and gives {figure: value}."""
+import ctypes
+import mmap
 import os
 import pathlib
 import re
@@ -161,22 +163,34 @@ def fifty():
     return {"deciding-50": 100 * (after[0] - before[0]) / seconds, "sampling-50": 100 * (after[1] - before[1]) / seconds}
 
 
+def use_frames_once(bytes):
+    """A host that is a guest itself gets its own frames when they are first used, at less than half a GiB a second: so those of
+    all free memory that the row can come to use are used once, as on a host that has been up for a while."""
+    memory = mmap.mmap(-1, bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    begin = ctypes.c_char.from_buffer(memory)
+    ctypes.memset(ctypes.addressof(begin), 1, bytes)
+    del begin
+    memory.close()
+
+
 def wake():
     """A machine that had nothing wants 300 MiB while another holds them, zeros most of them, and idles; and the same while
-    nobody holds them."""
+    nobody holds them. Machines of a size at which their kernel uses huge pages."""
     def fill(host, name):
         shell = host.shell_of(name)
+        use_frames_once(8 << 30)
         shell.send("probe pages 1 300 &\n")
         seconds = float(shell.expect(r"^filled in ([\d.]+) s$", 600).group(1))
         finish(shell)
         return 300 / 1024 / seconds
 
     with Host("2GiB", period="2s", longest_period="2s", cell_overhead="16MiB") as host:
-        host.machine("alone", 512)
+        host.machine("alone", 640)
         alone = fill(host, "alone")
         host.state("alone", "killed")
-        host.machine("idle", 512)
-        host.machine("waking", 512)
+        host.machine("idle", 640)
+        host.machine("waking", 640)
         idle = host.shell_of("idle")
         host.shell_of("waking").close()
         idle.shell("mount -t tmpfs -o size=90% t /mnt; dd if=/dev/zero of=/mnt/zeros bs=1M count=400 2>/dev/null", 120)

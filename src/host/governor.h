@@ -122,7 +122,7 @@ class Governor {
   void on_report(Member& member, const cell::control::Report& report, Nanos now);
   void estimate(Member& member, const cell::control::Report& report, Nanos now);
   void learn_worth(Member& member, const cell::control::Report& report);
-  void measure(Member& member);
+  void measure(Member& member, bool agrees);
   void look_for_silence(Member& member, Nanos now);
 
   const Settings& settings_;

@@ -83,7 +83,7 @@ void Governor::on_report(Member& member, const Report& report, Nanos now) {
   // At a moment when nothing is under way between its books and ours, if there is one.
   const bool agrees = report.used_pages + report.spare_pages == held(member).raw;
   if (++member.unmeasured >= kMeasureEvery && (agrees || member.unmeasured >= 2 * kMeasureEvery))
-    measure(member);
+    measure(member, agrees);
 }
 
 void Governor::estimate(Member& member, const Report& report, Nanos now) {
@@ -115,7 +115,7 @@ void Governor::learn_worth(Member& member, const Report& report) {
 // takes more frames than it was given has them counted here, so that what is free is really free whatever a
 // cell does. Frames of a vault whose daemon is gone are nobody's: they count for the cells that still map
 // them.
-void Governor::measure(Member& member) {
+void Governor::measure(Member& member, bool agrees) {
   const CellProcess& process = *member.cell.process();
   const auto memory = process.memory();
   if (!memory) return;
@@ -129,7 +129,9 @@ void Governor::measure(Member& member) {
   }
   const Pages taken = pages_up(memory->own) + mapped - std::min(mapped, member.counted_twice);
   const Pages guests = std::min({taken, Pages{member.report.used_pages}, held(member)});
-  ledger_.measure(member.account, taken - guests);
+  // A guest that gives frames up while we look would seem to have a cell that takes nothing.
+  const Pages least = agrees ? Pages{} : ledger_.account(member.account).overhead;
+  ledger_.measure(member.account, std::max(least, taken - guests));
   const Pages most = kMostForItself + Pages{kMostForAHart.raw * member.cell.order().machine.cpus};
   if (taken - guests > most) {
     lie(member, fmt::format("the kernel counts {} for it, and its guest was given {}",
