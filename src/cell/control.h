@@ -75,7 +75,7 @@ struct Curve {
   u32 misses[kBuckets] = {};
 };
 
-// Once a second, and at the end of each sampling period.
+// Once a second; seldom while the guest hardly runs.
 struct Report {
   u64 sequence = 0;
   u64 used_pages = 0;   // frames behind guest pages now
@@ -89,6 +89,7 @@ struct Report {
   u64 pages_in = 0;             // brought back from swap or compression, since the start
   u64 pages_out = 0;
   u64 run_nanos = 0;     // of all harts together, since the start
+  u64 next_nanos = 0;    // the next report comes so much later at the latest
   u64 period = 0;        // sampling periods ended so far
   u32 sampled = 0;       // pages of the running period
   u32 touched = 0;       // of those

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <utility>
 
 #include "base/os/clock.h"
 #include "machine/clock.h"
@@ -25,8 +26,6 @@ namespace {
 using device::virtio::Balloon;
 using policy::memory::pages_of;
 using policy::memory::units_of;
-
-constexpr std::chrono::seconds kBeat{1};
 
 }  // namespace
 
@@ -48,6 +47,7 @@ Cooperation::Cooperation(os::EventLoop& loop, machine::Machine& machine, const m
           [this](os::UnixStream stream) { condition_port_.accept(std::move(stream)); });
   if (config.balloon_calls)
     serve(CLOISTER_PORT_BALLOON, [this](os::UnixStream stream) { balloon_port_.accept(std::move(stream)); });
+  machine_.memory().condition().set_on_look([this] { loop_.post([this] { quicken(); }); });
   beat();
 }
 
@@ -65,8 +65,18 @@ void Cooperation::beat() {
   if (machine_.balloon() != nullptr) machine_.balloon()->request_statistics();
   set_balloon();
   look();
-  if (at_beat_) at_beat_();
-  timer_ = loop_.after(kBeat, [this] { beat(); });
+  machine_.memory().condition().await_look();  // before we look whether anybody does
+  const bool looked_at = condition_port_.clients() != 0 || balloon_port_.figures().applications != 0 ||
+                         machine_.memory().usage().in(memory::PageState::kCondition) != Pages{};
+  seldom_ = at_beat_ && calm_.look(machine_.run_time()) && !looked_at;
+  if (at_beat_) at_beat_(seldom_);
+  timer_ = loop_.after(seldom_ ? kSeldomBeat : kBeat, [this] { beat(); });
+}
+
+void Cooperation::quicken() {
+  if (!std::exchange(seldom_, false)) return;
+  loop_.cancel(timer_);
+  beat();
 }
 
 void Cooperation::look() {

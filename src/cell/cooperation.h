@@ -2,10 +2,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 
 #include "base/os/event_loop.h"
 #include "cell/balloon_port.h"
+#include "cell/calm_watch.h"
 #include "cell/condition.h"
 #include "cell/condition_port.h"
 #include "machine/machine.h"
@@ -27,7 +29,11 @@ class Cooperation {
 
   void set_swap(const memory::SwapFile& swap) { swap_ = &swap; }
   // Called once a second, on the loop's thread: whoever does something as often need not wake for it again.
-  void set_at_beat(std::function<void()> call) { at_beat_ = std::move(call); }
+  // `seldom`: the guest hardly runs and nobody there looks at the condition; the next is kSeldomBeat away.
+  void set_at_beat(std::function<void(bool seldom)> call) { at_beat_ = std::move(call); }
+  // Something goes on: a beat now, if they are seldom, and another in a second.
+  void quicken();
+  static constexpr std::chrono::seconds kBeat{1}, kSeldomBeat{12};
   void stand(const control::Standing& standing);
   void set_standing_still(bool still);
 
@@ -57,7 +63,9 @@ class Cooperation {
   machine::Machine& machine_;
   const Pages configured_;
   const memory::SwapFile* swap_ = nullptr;
-  std::function<void()> at_beat_;
+  std::function<void(bool)> at_beat_;
+  CalmWatch calm_;
+  bool seldom_ = false;
   MemoryCondition condition_;
   ConditionPort condition_port_;
   BalloonPort balloon_port_;

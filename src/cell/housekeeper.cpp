@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "base/os/clock.h"
 #include "base/os/entropy.h"
@@ -14,7 +15,7 @@ namespace {
 using control::Way;
 
 // How often the sampling period is looked at; of a calm guest once instead of so often.
-constexpr u64 kCalmLooks = 4;
+constexpr u64 kCalmLooks = 12;
 std::chrono::nanoseconds look_every(const control::Settings& settings, bool calm) {
   constexpr u64 kSeldom = 1'000'000'000, kOften = 50'000'000;
   const u64 quarter = settings.period_nanos / 4;
@@ -122,6 +123,14 @@ void Housekeeper::sample_as(const control::Settings& settings) {
   settings_ = settings;
 }
 
+void Housekeeper::look_soon() {
+  {
+    MutexLock lock(mutex_);
+    if (!std::exchange(calm_, false)) return;
+  }
+  wake_.notify_all();
+}
+
 Housekeeper::Figures Housekeeper::figures() const {
   MutexLock lock(mutex_);
   return figures_;
@@ -129,7 +138,7 @@ Housekeeper::Figures Housekeeper::figures() const {
 
 void Housekeeper::run() {
   CalmWatch watch;
-  for (bool calm = false;;) {
+  for (;;) {
     std::optional<control::Reclaim> order;
     std::vector<std::function<void()>> posted;
     control::Settings settings;
@@ -137,7 +146,7 @@ void Housekeeper::run() {
     {
       MutexLock lock(mutex_);
       if (!end_ && !order_ && !make_room_ && posted_.empty())
-        wake_.wait_for(mutex_, asked_ ? kLookAtGuest : look_every(settings_, calm));
+        wake_.wait_for(mutex_, asked_ ? kLookAtGuest : look_every(settings_, calm_));
       if (end_) break;
       order = std::exchange(order_, std::nullopt);
       room = std::exchange(make_room_, false);
@@ -151,7 +160,9 @@ void Housekeeper::run() {
     sample(settings);
     trace(settings.curve_samples);
     if (!order && !asked_ && !room) walk(Nanos{static_cast<u64>(look_every(settings, false).count())});
-    calm = watch.look(run_time_());
+    const bool calm = watch.look(run_time_());
+    MutexLock lock(mutex_);
+    calm_ = calm;
   }
   if (asked_) (void)memory_.end_shrinking();
 }

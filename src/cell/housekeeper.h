@@ -48,6 +48,8 @@ class Housekeeper {
   // Without a daemon: somebody waits for frames, which can only come from what the cell holds.
   void make_room();
   void sample_as(const control::Settings& settings);
+  // The guest has begun to do something: looks as often as at a busy one.
+  void look_soon();
 
   struct Figures {
     u64 periods = 0;
@@ -105,6 +107,7 @@ class Housekeeper {
   std::vector<std::function<void()>> posted_ GUARDED_BY(mutex_);
   bool make_room_ GUARDED_BY(mutex_) = false;
   bool end_ GUARDED_BY(mutex_) = false;
+  bool calm_ GUARDED_BY(mutex_) = false;  // the guest hardly runs
   control::Settings settings_ GUARDED_BY(mutex_);
   Figures figures_ GUARDED_BY(mutex_);
   os::Thread thread_;

@@ -49,7 +49,7 @@ class ManagedCell final : private ControlLink::Listener {
       : machine_(machine),
         housekeeper_(
             machine.memory(), lease_, [this](const control::Done& done) { tell_end_of(done); },
-            [this] { return run_time(); }),
+            [this] { return machine_.run_time(); }),
         sharer_(machine.memory(), housekeeper_, [this](const Message& message) { tell(message); }) {}
 
   ~ManagedCell() override { stop_talking(); }
@@ -66,12 +66,11 @@ class ManagedCell final : private ControlLink::Listener {
   void on_power(control::PowerOrder what);
   void stop_talking();
   void speak();
-  void report();
+  void report(std::chrono::nanoseconds next);
   void count_memory(control::Report& report) const;
   void news();
   void tell(const Message& message);
   void tell_end_of(const control::Done& done);
-  Nanos run_time() const;
   u64 pages() const { return machine_.memory().size().raw >> kPageShift; }
 
   Machine& machine_;
@@ -105,7 +104,8 @@ Result<void> ManagedCell::begin(const RunRequest& request) {
   TRY(housekeeper_.start());
   ControlLink::Listener& self = *this;
   link_ = TRY(ControlLink::connect(*loop_, request.control, self));
-  cooperation_->set_at_beat([this] { report(); });
+  cooperation_->set_at_beat(
+      [this](bool seldom) { report(seldom ? Cooperation::kSeldomBeat : Cooperation::kBeat); });
   talk_ = TRY(os::Thread::start("control", [this] { loop_->run(); }));
   return {};
 }
@@ -138,7 +138,10 @@ void ManagedCell::speak() {
   if (!link_->welcome()) return lease_.waiting() ? housekeeper_.make_room() : void();
   const Lease::News news = lease_.take_news();
   if (news.returned != Pages{}) link_->send(control::Back{0, news.returned.raw});
-  if (news.ask) link_->send(control::Want{news.wanted.raw, news.waiting ? 1u : 0u, 0});
+  if (!news.ask) return;
+  link_->send(control::Want{news.wanted.raw, news.waiting ? 1u : 0u, 0});
+  cooperation_->quicken();
+  housekeeper_.look_soon();
 }
 
 // Any thread.
@@ -154,23 +157,23 @@ void ManagedCell::tell_end_of(const control::Done& done) {
   });
 }
 
-Nanos ManagedCell::run_time() const {
-  Nanos sum;
-  for (const auto& hart : machine_.statistics().harts) sum += hart.running;
-  return sum;
-}
-
 void ManagedCell::on_order(const Message& order, os::Fd passed) {
   if (std::holds_alternative<control::Welcome>(order)) return speak();
   if (const auto* grant = std::get_if<control::Grant>(&order)) return lease_.granted(Pages{grant->pages});
-  if (const auto* reclaim = std::get_if<control::Reclaim>(&order)) return housekeeper_.order(*reclaim);
+  if (const auto* reclaim = std::get_if<control::Reclaim>(&order)) {
+    cooperation_->quicken();
+    return housekeeper_.order(*reclaim);
+  }
   if (const auto* settings = std::get_if<control::Settings>(&order)) return housekeeper_.sample_as(*settings);
   if (const auto* vault = std::get_if<control::VaultIs>(&order)) {
     return sharer_.use(std::move(passed), Pages{vault->frames});
   }
   if (const auto* hash = std::get_if<control::HashPages>(&order)) return sharer_.hash(*hash);
   if (const auto* read = std::get_if<control::ReadPage>(&order)) return sharer_.read(*read);
-  if (const auto* share = std::get_if<control::Share>(&order)) return sharer_.share(*share);
+  if (const auto* share = std::get_if<control::Share>(&order)) {
+    cooperation_->quicken();
+    return sharer_.share(*share);
+  }
   if (const auto* power = std::get_if<control::Power>(&order)) return on_power(power->what);
   if (const auto* standing = std::get_if<control::Standing>(&order)) return cooperation_->stand(*standing);
   if (const auto* still = std::get_if<control::Still>(&order)) {
@@ -197,11 +200,12 @@ void ManagedCell::on_alone(bool ever) {
   machine_.request_stop();
 }
 
-void ManagedCell::report() {
+void ManagedCell::report(std::chrono::nanoseconds next) {
   if (!link_->welcome() && lease_.waiting()) housekeeper_.make_room();
   control::Report now;
   now.sequence = ++reports_;
-  now.run_nanos = run_time().raw;
+  now.run_nanos = machine_.run_time().raw;
+  now.next_nanos = static_cast<u64>(next.count());
   count_memory(now);
   cooperation_->fill_in(now);
   const Housekeeper::Figures figures = housekeeper_.figures();

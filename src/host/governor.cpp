@@ -144,7 +144,7 @@ void Governor::registered(Cell& cell, const cell::control::Hello& hello, Nanos n
     (void)member->held_file.write(held(*member));
   }
   member->silent = false;
-  if (hello.held_pages > 0) member->unmeasured = ~u64{0} / 2;  // it runs already: so by its first report
+  member->measured = hello.held_pages > 0 ? Nanos{} : now;  // if it runs already, by its first report
   cell.send(cell::control::Welcome{cell::control::kVersion, 0, held(*member).raw});
   cell.send(sampling_of(settings_));
   if (member->still) cell.send(cell::control::Still{1});

@@ -23,7 +23,9 @@ constexpr Pages kMostForItself{32'768};
 constexpr Pages kMostForAHart{32'768};
 // What `explain` says of more and of less.
 constexpr policy::memory::Units kStep{16 * kMiB >> kPageShift};
-constexpr u64 kMeasureEvery = 8;  // reports
+constexpr Nanos kMeasureEvery{8'000'000'000};
+// Bound: how long a cell may say that it will be silent.
+constexpr Nanos kLongestRest{15'000'000'000};
 // What is mapped more than once is counted in parts at the 1st, 2nd, 4th ... measure, and each of so many.
 constexpr u64 kCountInPartsEvery = 128;
 
@@ -82,8 +84,10 @@ void Governor::on_report(Member& member, const Report& report, Nanos now) {
   member.silent = false;
   // At a moment when nothing is under way between its books and ours, if there is one.
   const bool agrees = report.used_pages + report.spare_pages == held(member).raw;
-  if (++member.unmeasured >= kMeasureEvery && (agrees || member.unmeasured >= 2 * kMeasureEvery))
-    measure(member, agrees);
+  const Nanos since = now - member.measured;
+  if (since < kMeasureEvery || (!agrees && since < kMeasureEvery + kMeasureEvery)) return;
+  member.measured = now;
+  measure(member, agrees);
 }
 
 void Governor::estimate(Member& member, const Report& report, Nanos now) {
@@ -119,7 +123,6 @@ void Governor::measure(Member& member, bool agrees) {
   const CellProcess& process = *member.cell.process();
   const auto memory = process.memory();
   if (!memory) return;
-  member.unmeasured = 0;
   const VaultUse vault = vault_use_ ? vault_use_(member.cell) : VaultUse{};
   const Pages all = pages_up(memory->mapped), mapped = all - std::min(all, vault.frames);
   if (const u64 nth = ++member.measures; std::has_single_bit(nth) || nth % kCountInPartsEvery == 0) {
@@ -140,7 +143,8 @@ void Governor::measure(Member& member, bool agrees) {
 }
 
 void Governor::look_for_silence(Member& member, Nanos now) {
-  if (member.silent || now - member.cell.heard() < settings_.silent_after) return;
+  const Nanos next = std::min(Nanos{member.report.next_nanos}, kLongestRest);
+  if (member.silent || now - member.cell.heard() < settings_.silent_after + next) return;
   member.silent = true;
   events_.say(LogLevel::kError, member.cell.name(), "silent",
               fmt::format("nothing was heard of its cell for {}; it keeps {} and is asked for nothing",

@@ -36,7 +36,7 @@ struct Member {
   policy::memory::Decision decision;    // the last one about it
   cell::control::Report report;         // the last one from it
   policy::memory::Worth worth;          // what that said of its misses
-  u64 unmeasured = 0;                   // reports since it was last measured
+  Nanos measured;                       // when it was last, or began
   u64 measures = 0;                     // how often it was
   Pages counted_twice;                  // of what it maps, by the last count in parts
   Pages want;                           // asked for and not given yet

@@ -147,6 +147,7 @@ GuestReply Hypercall::condition(const GuestCall& call, CallerMemory& caller) {
   for (const auto& page : pages) {
     if (!page || !memory_.contains(page->address(), kPageSize)) return refuse(CLOISTER_NOT_YOURS);
   }
+  memory_.condition().looked();
   cloister_condition record = memory_.condition().read();
   record.release = record.release / askers(call.space) & ~kPageMask;
   const auto bytes = std::as_bytes(std::span(&record, 1));
@@ -161,6 +162,7 @@ GuestReply Hypercall::condition_page(const GuestCall& call, CallerMemory& caller
   std::optional<Gpn> page;
   caller.pages_to_write(GuestVirt{first}, std::span(&page, 1));
   if (!page || !memory_.contains(page->address(), kPageSize)) return refuse(CLOISTER_NOT_YOURS);
+  memory_.condition().looked();
   return memory_.show_condition(*page) ? answer() : refuse(CLOISTER_BUSY);
 }
 

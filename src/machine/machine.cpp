@@ -229,6 +229,13 @@ Statistics Machine::statistics() const {
   return statistics;
 }
 
+Nanos Machine::run_time() const {
+  const Harts& harts = state_->board->harts();
+  Nanos sum;
+  for (u32 id = 0; id < harts.count(); ++id) sum += Nanos{harts[id].running};
+  return sum;
+}
+
 Result<std::string> Machine::profile() const {
   const State& state = *state_;
   const Symbols symbols = TRY(symbols_of(state.config));

@@ -90,6 +90,7 @@ class Machine {
   u64 ticks();  // the guest's `time` CSR; not in deterministic mode
 
   Statistics statistics() const;
+  Nanos run_time() const;  // of all harts together, as in their statistics
   // Where the guest spent its time, for people, when the configuration asked for it. Refused: no symbols
   // where it named some. Precondition: run() is not under way.
   Result<std::string> profile() const;

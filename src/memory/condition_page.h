@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <functional>
+#include <memory>
 #include <utility>
 
 #include "base/guest_abi.h"
@@ -23,9 +26,23 @@ class ConditionPage {
   // As it was at one moment. Any thread; waits for a write that is under way, which is some stores.
   cloister_condition read() const;
 
+  // Who writes it seldom may ask to be told when the guest's programs look after all. `call`, once, before
+  // they run; it is called once for each await_look(), on any thread.
+  void set_on_look(std::function<void()> call) { watch_->call = std::move(call); }
+  void await_look() { watch_->awaited = true; }
+  void looked() {
+    if (watch_->awaited.load(std::memory_order_relaxed) && watch_->awaited.exchange(false)) watch_->call();
+  }
+
  private:
-  explicit ConditionPage(os::Mapping mapping) : mapping_(std::move(mapping)) {}
+  struct Watch {
+    std::function<void()> call;
+    std::atomic<bool> awaited{false};
+  };
+  explicit ConditionPage(os::Mapping mapping)
+      : mapping_(std::move(mapping)), watch_(std::make_unique<Watch>()) {}
   os::Mapping mapping_;
+  std::unique_ptr<Watch> watch_;
 };
 
 }  // namespace cloister::memory
