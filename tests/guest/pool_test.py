@@ -81,8 +81,8 @@ class Pool(PoolCase):
         self.settle()
         before = self.host.memory("idle")["held"]
         memory = self.host.get("host")["memory"]
-        self.host.set(pool=memory["held"] + memory["overhead"] + memory["goal"] + 24 * MIB)
-        self.fill(busy, 78)  # three times what the pool has beside the idle one
+        self.host.set(pool=before + memory["overhead"] + memory["goal"] + 64 * MIB)
+        self.fill(busy, 78)  # more than the pool has beside the idle one, and cannot be packed
         for _ in range(3):
             self.sum_of(busy)
         after = self.host.memory("idle")
