@@ -131,10 +131,12 @@ void Governor::measure(Member& member, bool agrees) {
     member.counted_twice = mapped - std::min(mapped, once - std::min(once, of_vault));
   }
   const Pages taken = pages_up(memory->own) + mapped - std::min(mapped, member.counted_twice);
-  const Pages guests = std::min({taken, Pages{member.report.used_pages}, held(member)});
-  // A guest that gives frames up while we look would seem to have a cell that takes nothing.
-  const Pages least = agrees ? Pages{} : ledger_.account(member.account).overhead;
-  ledger_.measure(member.account, std::max(least, taken - guests));
+  // A guest that takes or gives frames while we look uses more or less by now than it said: then only what is
+  // more than it was given is surely its cell's.
+  const Pages used = agrees ? Pages{member.report.used_pages} : held(member);
+  const Pages guests = std::min({taken, used, held(member)});
+  const Pages before = agrees ? Pages{} : ledger_.account(member.account).overhead;
+  ledger_.measure(member.account, std::max(before, taken - guests));
   const Pages most = kMostForItself + Pages{kMostForAHart.raw * member.cell.order().machine.cpus};
   if (taken - guests > most) {
     lie(member, fmt::format("the kernel counts {} for it, and its guest was given {}",
