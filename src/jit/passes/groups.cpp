@@ -10,7 +10,8 @@
 // A look-up is good until the next safe point, so an instruction that may call into the host ends all groups,
 // and a slow access between a group's members goes on in the second copy. In a loop most look-ups find what
 // they found the last time round: there the result is kept, with the page that it is for, and the next round
-// only compares. What is kept is forgotten wherever the host is called, and when the region is left.
+// only compares. What is kept is forgotten when a call into the host may have ended translations
+// (State::renewals), and when the region is left.
 #include <algorithm>
 #include <array>
 
