@@ -68,7 +68,7 @@ void Cooperation::beat() {
   machine_.memory().condition().await_look();  // before we look whether anybody does
   const bool looked_at = condition_port_.clients() != 0 || balloon_port_.figures().applications != 0 ||
                          machine_.memory().usage().in(memory::PageState::kCondition) != Pages{};
-  seldom_ = at_beat_ && calm_.look(machine_.run_time()) && !looked_at;
+  seldom_ = at_beat_ && calm_.look(machine_.run_time()) && !looked_at && may_rest_();
   if (at_beat_) at_beat_(seldom_);
   timer_ = loop_.after(seldom_ ? kSeldomBeat : kBeat, [this] { beat(); });
 }

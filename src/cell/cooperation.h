@@ -30,7 +30,11 @@ class Cooperation {
   void set_swap(const memory::SwapFile& swap) { swap_ = &swap; }
   // Called once a second, on the loop's thread: whoever does something as often need not wake for it again.
   // `seldom`: the guest hardly runs and nobody there looks at the condition; the next is kSeldomBeat away.
-  void set_at_beat(std::function<void(bool seldom)> call) { at_beat_ = std::move(call); }
+  // Not where `may_rest` says no.
+  void set_at_beat(std::function<void(bool seldom)> call, std::function<bool()> may_rest) {
+    at_beat_ = std::move(call);
+    may_rest_ = std::move(may_rest);
+  }
   // Something goes on: a beat now, if they are seldom, and another in a second.
   void quicken();
   static constexpr std::chrono::seconds kBeat{1}, kSeldomBeat{12};
@@ -64,6 +68,7 @@ class Cooperation {
   const Pages configured_;
   const memory::SwapFile* swap_ = nullptr;
   std::function<void(bool)> at_beat_;
+  std::function<bool()> may_rest_;
   CalmWatch calm_;
   bool seldom_ = false;
   MemoryCondition condition_;

@@ -105,7 +105,8 @@ Result<void> ManagedCell::begin(const RunRequest& request) {
   ControlLink::Listener& self = *this;
   link_ = TRY(ControlLink::connect(*loop_, request.control, self));
   cooperation_->set_at_beat(
-      [this](bool seldom) { report(seldom ? Cooperation::kSeldomBeat : Cooperation::kBeat); });
+      [this](bool seldom) { report(seldom ? Cooperation::kSeldomBeat : Cooperation::kBeat); },
+      [this] { return link_->welcome() && !lease_.waiting(); });
   talk_ = TRY(os::Thread::start("control", [this] { loop_->run(); }));
   return {};
 }
