@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -299,8 +300,13 @@ void bench_growth() {
 
 int main(int argc, char** argv) {
   using namespace cloister::memory;
+  const char* folder = argc > 1 ? argv[1] : "/var/tmp";
+  if (!std::filesystem::is_directory(folder)) {
+    std::fprintf(stderr, "reclaim_bench: '%s' is no folder; name one where the swap file may lie\n", folder);
+    return 2;
+  }
   bench_compression();
   bench_condense();
-  bench_swap(argc > 1 ? argv[1] : "/var/tmp");
+  bench_swap(folder);
   bench_growth();
 }

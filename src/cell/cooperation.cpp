@@ -51,7 +51,10 @@ Cooperation::Cooperation(os::EventLoop& loop, machine::Machine& machine, const m
   beat();
 }
 
-Cooperation::~Cooperation() { loop_.cancel(timer_); }
+Cooperation::~Cooperation() {
+  machine_.memory().condition().set_on_look({});
+  loop_.cancel(timer_);
+}
 
 // The device passes the socket on under its lock: here it goes to the loop that serves it.
 void Cooperation::serve(u32 port, std::function<void(os::UnixStream)> accept) {

@@ -66,6 +66,7 @@ class HousekeeperTest : public ::testing::Test {
   std::unique_ptr<memory::GuestMemory> memory =
       memory::GuestMemory::create(kBase, {kPages * kPageSize}).take();
   std::atomic<bool> done{false}, spent{false};
+  std::atomic<u64> looks{0};
   control::Done answer;
   Pages held;  // when the order was done
   std::thread guest;
@@ -76,7 +77,10 @@ class HousekeeperTest : public ::testing::Test {
                             done = true;
                             done.notify_all();
                           },
-                          [] { return Nanos{}; }};
+                          [this] {
+                            looks.fetch_add(1);
+                            return Nanos{};
+                          }};
 };
 
 // The guest's kernel gives its balloon pages that have no frame before others: it must get past them.
@@ -146,6 +150,18 @@ TEST_F(HousekeeperTest, WhoeverKeepsItBusyDoesNotKeepItFromTellingIdlePages) {
     (void)housekeeper.post([] {});
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+}
+
+// At a guest that hardly runs it looks each twelve seconds, but when it is told of news.
+TEST_F(HousekeeperTest, WhenACalmGuestBeginsToDoSomethingItLooksAtOnce) {
+  ASSERT_TRUE(housekeeper.start().ok());
+  while (looks == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  const Nanos begun = os::monotonic_now();
+  while (looks == 1) {
+    housekeeper.look_soon();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_LT(os::monotonic_now() - begun, Nanos{8'000'000'000});
 }
 
 }  // namespace

@@ -250,6 +250,27 @@ TEST(Host, ALyingCellIsBoundedAndReported) {
   EXPECT_LE(town.held("liar"), Pages{131'072});
 }
 
+TEST(Host, ACellMaySayThatItWillBeSilentForAWhile) {
+  Town town(kPool);
+  town.settings.silent_after = Nanos{20'000'000};
+  town.restart();
+  start_with(town, "one", 1000);
+  const auto silences = [&] {
+    const auto events = town.host->events().since(0);
+    return std::count_if(events.begin(), events.end(),
+                         [](const Event& event) { return event.kind == "silent"; });
+  };
+  const auto deaf = [&](Nanos rest) {
+    const auto before = silences();
+    town.cell("one").rest(rest);
+    town.run_for(std::chrono::milliseconds(5));
+    // Only in this test does so short a silence count; the governor looks each second.
+    return town.run_until([&] { return silences() != before; }, 2500);
+  };
+  EXPECT_FALSE(deaf(Nanos{10'000'000'000}));
+  EXPECT_TRUE(deaf(Nanos{}));
+}
+
 TEST(Host, ACellThatTalksNonsenseIsCutOffAndMayComeBack) {
   Town town(kPool);
   start_with(town, "one", 1000);

@@ -78,6 +78,15 @@ class FakeCell {
     say(report);
   }
 
+  // Says nothing of its guest, but that it will be silent for so long.
+  void rest(Nanos time) {
+    cell::control::Report report;
+    report.sequence = ++reports_;
+    report.used_pages = held_;
+    report.next_nanos = time.raw;
+    say(report);
+  }
+
   // Its guest's balloon gives frames up.
   void give_by_balloon(u64 pages) {
     give_back(pages);

@@ -27,8 +27,11 @@ class ConditionPage {
   cloister_condition read() const;
 
   // Who writes it seldom may ask to be told when the guest's programs look after all. `call`, once, before
-  // they run; it is called once for each await_look(), on any thread.
-  void set_on_look(std::function<void()> call) { watch_->call = std::move(call); }
+  // they run, and none again when they have ended; it is called once for each await_look(), on any thread.
+  void set_on_look(std::function<void()> call) {
+    watch_->awaited = false;
+    watch_->call = std::move(call);
+  }
   void await_look() { watch_->awaited = true; }
   void looked() {
     if (watch_->awaited.load(std::memory_order_relaxed) && watch_->awaited.exchange(false)) watch_->call();
