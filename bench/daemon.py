@@ -163,16 +163,7 @@ class Daemon:
                 raise harness.GuestFailed(f"{name} does not boot: {self.get(f'machines/{name}/log')[-2000:]}")
             time.sleep(0.3)
         console = self.console(name)
-        # What is typed while a busy guest's shell still sets its terminal up may be lost.
-        for patience in (20, 60, 120):
-            console.send("\nstty -echo; PS1=\n")
-            try:
-                console.shell("true", patience)
-                break
-            except harness.GuestFailed as failure:
-                last = failure
-        else:
-            raise last
+        console.hush()
         return console
 
     def cli(self, *words, timeout=120):

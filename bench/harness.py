@@ -5,6 +5,7 @@ A Guest is one `cloister run --batch` (or the peer behind the same flags) whose 
 time at which each line came. Nothing here waits without a limit, and a Guest used in `with` is always ended.
 """
 import atexit
+import contextlib
 import io
 import json
 import os
@@ -113,6 +114,17 @@ class Console:
         self.send(f"{command}; echo mark''er {self._asked} $?\n")
         match = self.expect(rf"^marker {self._asked} (\d+)$", timeout, start)
         return self.console[start:match.start()], int(match.group(1))
+
+    def hush(self):
+        """Until the shell neither echoes nor prompts: what is typed while that of a busy guest sets its terminal up may be lost, all
+        of it or a part."""
+        for patience in (20, 60, 120):
+            self.send("\nstty -echo; PS1=\n")
+            with contextlib.suppress(GuestFailed):
+                self.shell("true", patience)
+                if self.shell("true", patience) == ("", 0):
+                    return
+        raise GuestFailed(f"its shell goes on echoing; its console ends:\n{self.console[-3000:]}")
 
 
 class Guest(Console):

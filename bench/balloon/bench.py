@@ -183,8 +183,7 @@ def peer_take(image, ramdisk, folder):
                        cpus=2, monitor=path, **{"balloon-device": "yes"}) as guest:
         guest.expect(harness.SHELL_IS_UP, 600)
         guest.expect(r"# ", 60)
-        guest.send("stty -echo; PS1=\n")
-        guest.shell("true")
+        guest.hush()
         output, status = guest.shell(f"cloister-probe touch {TOUCHED}", 600)
         if status != 0:
             raise Failed(f"the peer's guest: {output}")

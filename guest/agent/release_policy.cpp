@@ -10,8 +10,9 @@
 // So a program's release is not something besides the balloon's, and only that must be asked of programs
 // which the balloon cannot find free. And what was asked of a program and is still on its way must not be
 // asked of the next: the part of its use above its limit counts as done, for ten seconds; after that it has
-// shown that it cannot, and others are asked. It itself is asked for no more than a quarter then, and once in
-// ten seconds: a cache whose limit falls while it cannot forget as fast would stand empty when it can.
+// shown that it cannot, and others are asked. What it has forgotten and its allocator keeps is on its way
+// too. It itself is asked for no more than a quarter then, and once in ten seconds: a cache whose limit falls
+// while it cannot forget as fast would stand empty when it can.
 //
 // What is asked falls to the programs by weight and by what each has above its floor; at level soft, nobody
 // is asked for more than a quarter of that. Turns are spread in time, so that not all collect garbage in the
@@ -29,8 +30,12 @@ constexpr std::uint64_t kSmallest = 1 << 20;  // bytes; less is not worth a prog
 
 std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 
+std::uint64_t above_limit(const ProgramState& program) {
+  return above(std::max(program.used, program.resident), program.limit);
+}
+
 // A program is often a little above its limit.
-bool owes(const ProgramState& program) { return above(program.used, program.limit) > program.limit / 16; }
+bool owes(const ProgramState& program) { return above_limit(program) > program.limit / 16; }
 
 std::uint64_t spare_of(const ProgramState& program, std::uint32_t level, bool is_following) {
   if (owes(program) && is_following) return 0;
@@ -52,7 +57,7 @@ bool ReleasePolicy::is_following(std::size_t program, std::uint64_t time) const 
 std::uint64_t ReleasePolicy::under_way(const Need& need, const std::vector<ProgramState>& programs) const {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < programs.size(); ++i) {
-    if (is_following(i, need.time)) sum += above(programs[i].used, programs[i].limit);
+    if (is_following(i, need.time)) sum += above_limit(programs[i]);
   }
   return sum;
 }

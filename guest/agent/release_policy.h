@@ -16,6 +16,7 @@ struct ProgramState {
   std::uint64_t ceiling = 0;  // that it was given by whoever runs it
   std::uint64_t floor = 0;    // that it keeps in any case
   std::uint64_t weight = 1;
+  std::uint64_t resident = 0;  // what the guest's kernel has for it, where that is known
 };
 
 // What is wanted, from the condition and the guest.

@@ -114,6 +114,21 @@ TEST(ReleasePolicyTest, WhoHasNotFollowedIsAskedForAQuarterOnceInTenSeconds) {
   EXPECT_FALSE(policy.decide(need(13'000, CLOISTER_HARD, 50), programs).empty());
 }
 
+// Its allocator keeps what it forgot for a while: the guest's kernel has not got it yet.
+TEST(ReleasePolicyTest, WhatWasForgottenAndIsKeptByTheAllocatorIsNotAskedForAgain) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(300)};
+  for (const Turn& turn : policy.decide(need(1000, CLOISTER_HARD, 100), programs))
+    programs[turn.program].limit = turn.limit;
+  programs[0].used = 190 * kMiB;
+  programs[0].resident = 290 * kMiB;
+  EXPECT_TRUE(policy.decide(need(2000, CLOISTER_HARD, 90), programs).empty());
+  programs[0].resident = 200 * kMiB;
+  const auto turns = policy.decide(need(3000, CLOISTER_HARD, 90), programs);
+  ASSERT_EQ(turns.size(), 1u);
+  EXPECT_EQ(turns[0].limit, 100 * kMiB) << "what it uses less what is wanted";
+}
+
 TEST(ReleasePolicyTest, SpreadsTurnsWithinHalfOfTheTimeLeft) {
   ReleasePolicy policy(250);
   const std::vector<ProgramState> programs(9, program(300));

@@ -63,6 +63,7 @@ void Releases::take(std::size_t index, const std::optional<Program::Figures>& fi
   if (figures) {
     note_ceiling(member, *figures);
     member.state.used = figures->used;
+    member.state.resident = figures->resident;
     member.state.floor = figures->can_shrink ? member.settings.floor : UINT64_MAX;
     member.state.weight = member.settings.weight;
     if (!figures->can_shrink)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs that are asked over a socket of their own: Redis and Valkey by `maxmemory`, memcached by
 // `cache_memlimit`.
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -32,40 +33,50 @@ class Redis final : public Server {
  public:
   using Server::Server;
 
+  // It forgets little by little after its limit fell, and what it forgot its allocator keeps for some
+  // seconds: until it is below its limit, each question is also an order to let go of that, where its
+  // allocator can.
   void ask(Asked asked) override {
-    command({{"INFO", "memory"}}, [asked](const std::vector<RedisAnswer>& answers, const std::string& why) {
+    std::vector<std::vector<std::string>> commands;
+    if (forgets_) commands.push_back({"MEMORY", "PURGE"});
+    commands.push_back({"INFO", "memory"});
+    command(std::move(commands), [this, asked](const RedisAnswer& answer, const std::string& why) {
       if (!why.empty()) return asked(std::nullopt, why);
-      const std::string& text = answers.back().text;
-      const auto used = info_value(text, "used_memory");
-      const auto limit = info_value(text, "maxmemory");
-      if (!used || !limit) return asked(std::nullopt, "INFO memory says neither used_memory nor maxmemory");
+      const std::string& text = answer.text;
+      const auto number = [&](const char* name) {
+        const auto value = info_value(text, name);
+        return value ? std::strtoull(value->c_str(), nullptr, 10) : 0;
+      };
+      if (!info_value(text, "used_memory") || !info_value(text, "maxmemory"))
+        return asked(std::nullopt, "INFO memory says neither used_memory nor maxmemory");
       Figures figures;
-      figures.used = std::strtoull(used->c_str(), nullptr, 10);
-      figures.limit = std::strtoull(limit->c_str(), nullptr, 10);
+      figures.used = number("used_memory");
+      figures.resident = number("used_memory_rss");
+      figures.limit = number("maxmemory");
+      forgets_ = forgets_ && std::max(figures.used, figures.resident) > figures.limit;
       // It would refuse writes instead of forgetting something.
       figures.can_shrink = info_value(text, "maxmemory_policy").value_or("noeviction") != "noeviction";
       asked(figures, "");
     });
   }
 
-  // What it has freed goes back to the kernel by MEMORY PURGE, where its allocator can.
   void turn_to(std::uint64_t limit, Turned turned) override {
-    command({{"CONFIG", "SET", "maxmemory", std::to_string(limit)}, {"MEMORY", "PURGE"}},
-            [turned](const std::vector<RedisAnswer>&, const std::string& why) { turned(why); });
+    forgets_ = limit != 0;
+    command({{"CONFIG", "SET", "maxmemory", std::to_string(limit)}},
+            [turned](const RedisAnswer&, const std::string& why) { turned(why); });
   }
 
  private:
-  using Answered = std::function<void(const std::vector<RedisAnswer>& answers, const std::string& why)>;
+  using Answered = std::function<void(const RedisAnswer& answer, const std::string& why)>;
 
-  // Only the first command must succeed, and the password.
+  // `answered` hears of the last: it must succeed, and the password; others need not.
   void command(std::vector<std::vector<std::string>> commands, Answered answered) {
-    std::size_t first = 0;
-    if (!settings_.password.empty()) {
+    const bool has_password = !settings_.password.empty();
+    if (has_password) {
       std::vector<std::string> words = {"AUTH"};
       if (!settings_.user.empty()) words.push_back(settings_.user);
       words.push_back(settings_.password);
       commands.insert(commands.begin(), words);
-      first = 1;
     }
     std::string request;
     for (const auto& words : commands) request += redis_request(words);
@@ -73,15 +84,18 @@ class Redis final : public Server {
     converse(
         std::move(request),
         [count](const std::string& bytes) { return redis_answers(bytes, count).has_value(); },
-        [count, first, answered](const std::string& bytes, const std::string& why) {
+        [count, has_password, answered](const std::string& bytes, const std::string& why) {
           if (!why.empty()) return answered({}, why);
           const auto answers = redis_answers(bytes, count);
-          for (std::size_t i = 0; i <= first; ++i) {
-            if ((*answers)[i].is_error) return answered({}, (*answers)[i].text);
+          for (const RedisAnswer& answer :
+               {has_password ? answers->front() : answers->back(), answers->back()}) {
+            if (answer.is_error) return answered({}, answer.text);
           }
-          answered(*answers, "");
+          answered(answers->back(), "");
         });
   }
+
+  bool forgets_ = false;  // its limit fell, and it may still have more
 };
 
 class Memcached final : public Server {
@@ -96,7 +110,7 @@ class Memcached final : public Server {
           const auto used = stat_value(bytes, "bytes");
           const auto limit = stat_value(bytes, "limit_maxbytes");
           if (!used || !limit) return asked(std::nullopt, "stats say neither bytes nor limit_maxbytes");
-          asked(Figures{*used, *limit, 0, true}, "");
+          asked(Figures{.used = *used, .limit = *limit}, "");
         });
   }
 

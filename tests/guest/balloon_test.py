@@ -154,7 +154,7 @@ class Calls(BalloonCase):
         seen = self.host.get("machines/m/log").count(harness.SHELL_IS_UP)
         self.wait(lambda: self.host.get("machines/m/log").count(harness.SHELL_IS_UP) > seen, "it boots again", 200)
         self.assertLess(self.balloon()["pages"], 32 * MIB, "power-on clears memory")
-        self.shell.send("\nstty -echo; PS1=\n")
+        self.shell.hush()
         self.run_in("cloister-probe touch 140", 200)
         self.assert_log_is_clean()
 

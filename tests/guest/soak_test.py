@@ -59,8 +59,9 @@ class Soak:
             time.sleep(0.02)
 
     def pause(self, name):
-        self.host.state(name, "paused")
-        self.paused.add(name)
+        if name not in self.paused:
+            self.host.state(name, "paused")
+            self.paused.add(name)
 
     def resume(self, name):
         if name in self.paused:

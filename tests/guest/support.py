@@ -75,8 +75,7 @@ class GuestCase(unittest.TestCase):
         guest = self.start(programs, **options)
         guest.expect(harness.SHELL_IS_UP, BOOT)
         guest.expect(r"# ", BOOT)
-        guest.send("stty -echo; PS1=\n")
-        guest.shell("true")
+        guest.hush()
         return guest
 
     def run_in(self, guest, command, timeout=120):
