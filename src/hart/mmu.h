@@ -30,7 +30,8 @@ struct Regime {
 };
 
 // The page-table walker: Sv39, Sv48, Sv57 with Svnapot, Svpbmt (every memory is main memory here: the types
-// are checked, and make no difference) and Svadu (A and D are set by compare-and-swap).
+// are checked, and make no difference), Svadu (A and D are set by compare-and-swap) and Svvptc (an entry that
+// is not valid is never kept, so one that becomes valid is seen at once).
 class Walker {
  public:
   Walker(memory::GuestMemory& memory) : memory_(memory) {}

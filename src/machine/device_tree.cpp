@@ -26,7 +26,7 @@ constexpr u32 kSupervisorExternal = 9;
 constexpr std::string_view kExtensions[] = {
     "i",      "m",      "a",     "f",        "d",           "c",      "zicbom", "zicboz",
     "zicntr", "zicond", "zicsr", "zifencei", "zihintpause", "zawrs",  "zba",    "zbb",
-    "zbs",    "sstc",   "svadu", "svinval",  "svnapot",     "svpbmt",
+    "zbs",    "sstc",   "svadu", "svinval",  "svnapot",     "svpbmt", "svvptc",
 };
 
 std::string isa_string() {
