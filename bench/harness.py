@@ -122,7 +122,7 @@ class Console:
             self.send("\nstty -echo; PS1=\n")
             with contextlib.suppress(GuestFailed):
                 self.shell("true", patience)
-                if self.shell("true", patience) == ("", 0):
+                if self.shell("true", patience)[0].strip() == "":
                     return
         raise GuestFailed(f"its shell goes on echoing; its console ends:\n{self.console[-3000:]}")
 
