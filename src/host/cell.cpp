@@ -99,7 +99,7 @@ void Cell::on_hello(const Hello& hello) {
   owner_.cell_registered(*this, hello);
 }
 
-void Cell::on_closed(const std::string& why) {
+void Cell::on_closed(std::string why) {
   port_.reset();
   const bool known = std::exchange(registered_, false);
   if (state_ == CellState::kRunning || state_ == CellState::kPaused) state_ = CellState::kAway;

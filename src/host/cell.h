@@ -68,7 +68,7 @@ class Cell final : private CellPort::Listener {
   void on_connection();
   void on_process_end();
   void on_message(const cell::control::Message& message) override;
-  void on_closed(const std::string& why) override;
+  void on_closed(std::string why) override;
   void on_hello(const cell::control::Hello& hello);
   void release();
 

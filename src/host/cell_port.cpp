@@ -105,8 +105,7 @@ void CellPort::close_soon(std::string why) {
 void CellPort::close(const std::string& why) {
   loop_.forget(stream_.fd().get());
   if (closing_.empty()) closing_ = why;
-  const std::string reason = closing_;
-  listener_.on_closed(reason);
+  listener_.on_closed(closing_);
 }
 
 }  // namespace cloister::host

@@ -23,7 +23,7 @@ class CellPort {
     // One message of a cell's kinds. May destroy the port.
     virtual void on_message(const cell::control::Message& message) = 0;
     // Nothing more comes. May destroy the port.
-    virtual void on_closed(const std::string& why) = 0;
+    virtual void on_closed(std::string why) = 0;
   };
   static constexpr std::size_t kMostWaiting = 1024;
 

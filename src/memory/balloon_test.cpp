@@ -146,7 +146,7 @@ class FillTest : public BalloonTest {
 TEST_F(FillTest, WhateverAPageHeldItHoldsTheValueThenAndNoFrame) {
   memory->set_swap(*swap);
   std::vector<Gpn> left;
-  for (const u64 page : {1, 2, 3}) put(page, Content(kPageSize, std::byte{7}));
+  for (const u64 page : {1u, 2u, 3u}) put(page, Content(kPageSize, std::byte{7}));
   memory->evict(pages(2, 1), Ways().with(Way::kCompress), left);
   put(4, value());
   ASSERT_EQ(take(4), kTaken);
@@ -258,7 +258,7 @@ TEST_F(BalloonTest, PackedSwappedAndBalloonPagesShowItToo) {
   put(2, Content(kPageSize, std::byte{7}));
   std::vector<Gpn> left;
   memory->evict(pages(1, 2), Ways::all(), left);
-  for (const u64 page : {1, 2}) EXPECT_TRUE(memory->show_condition(nth(page)));
+  for (const u64 page : {1u, 2u}) EXPECT_TRUE(memory->show_condition(nth(page)));
   EXPECT_EQ(memory->usage().in(PageState::kCondition), Pages{2});
 }
 

@@ -59,7 +59,7 @@ TEST_F(ClearTest, APageWithAFrameIsTheCallersToClear) {
 
 TEST_F(ClearTest, WhatLiesElsewhereIsLetGoOf) {
   memory->set_swap(*swap);
-  for (const u64 page : {1, 2}) put(page, static_cast<u8>(page));
+  for (const u64 page : {1u, 2u}) put(page, static_cast<u8>(page));
   std::vector<Gpn> left;
   memory->evict(std::vector<Gpn>{nth(1), nth(2)}, Ways().with(Way::kCompress), left);
   ASSERT_EQ(memory->usage().in(PageState::kCompressed), Pages{2});

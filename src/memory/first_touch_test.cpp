@@ -38,6 +38,7 @@ class FirstTouch : public ::testing::Test {
   }
 
   Pool pool{Pages{10'000}};
+  std::unique_ptr<SwapFile> swap;  // outlives the memory
   std::unique_ptr<GuestMemory> memory = GuestMemory::create(kBase, {kPages * kPageSize}).take();
   CachingHart hart{*memory};
 };
@@ -55,7 +56,7 @@ TEST_F(FirstTouch, AStepHasABound) {
 
 // Its copy for the swap file is of what it held before it was given up.
 TEST_F(FirstTouch, APageOfWhichACopyIsUnderWayIsNotFilledAlong) {
-  const auto swap = make_swap({16});
+  swap = make_swap({16});
   memory->set_swap(*swap);
   SwapOut out(*memory);
   ASSERT_TRUE(memory->store<u64>(word_at(13, 0), 0x1234));
@@ -63,7 +64,7 @@ TEST_F(FirstTouch, APageOfWhichACopyIsUnderWayIsNotFilledAlong) {
   out.submit({&page, 1});
   EXPECT_EQ(memory->discard({&page, 1}), Pages{1});
   hart.enter();
-  for (const u64 before : {8, 9, 10, 11}) touch(before);  // the last of which fills three more
+  for (const u64 before : {8u, 9u, 10u, 11u}) touch(before);  // the last of which fills three more
   hart.leave();
   (void)out.drain();
   EXPECT_EQ(memory->load<u64>(word_at(13, 0)), 0u);
@@ -72,7 +73,7 @@ TEST_F(FirstTouch, APageOfWhichACopyIsUnderWayIsNotFilledAlong) {
 
 TEST_F(FirstTouch, AWalkDownwardIsFollowedToo) {
   hart.enter();
-  for (const u64 page : {200, 199, 198, 197}) touch(page);
+  for (const u64 page : {200u, 199u, 198u, 197u}) touch(page);
   EXPECT_EQ(memory->state(nth(194)), PageState::kPrivate);
   EXPECT_EQ(frames(), 7u);
 }
@@ -129,6 +130,7 @@ TEST_F(FirstTouch, ABlockThatIsUsedAsAWholeBecomesOneHugePageAgain) {
   hart.leave();
   cut(kBlock);
   EXPECT_EQ(memory->host(), Bytes{(2 * kBlock + kBlock / 2) * kPageSize});
+  hart.enter();
 }
 
 TEST_F(FirstTouch, APageByItselfTakesNothingAlong) {
