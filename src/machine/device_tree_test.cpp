@@ -49,7 +49,8 @@ TEST(DeviceTree, NamesEachHartWithItsExtensions) {
   const Tree tree(plan());
   EXPECT_EQ(tree.text("/cpus/cpu@1", "mmu-type"), std::string("riscv,sv57") + '\0');
   EXPECT_THAT(tree.text("/cpus/cpu@1", "riscv,isa"), testing::StartsWith("rv64imafdc_zic"));
-  EXPECT_THAT(tree.text("/cpus/cpu@0", "riscv,isa-extensions"), HasSubstr(std::string("\0svpbmt\0svvptc\0", 15)));
+  EXPECT_THAT(tree.text("/cpus/cpu@0", "riscv,isa-extensions"),
+              HasSubstr(std::string("\0svpbmt\0svvptc\0", 15)));
   EXPECT_EQ(tree.cell("/cpus", "timebase-frequency", 0), 10'000'000u);
   EXPECT_LT(tree.node("/cpus/cpu@2"), 0);
 }
