@@ -6,7 +6,7 @@ Three Debian machines work at the same time, each with a job that uses most of i
 slower (redis-benchmark asks for keys, and a key that is not there is made), a Java program with such a cache on its heap, and a
 program that reads pieces of a file. For each ratio and each way the machines first have all memory, in which their throughput
 is measured; then the pool shrinks to a part of what they are configured to have, and it is measured again. A cell of the table
-is the second divided by the first, taken a minute apart in the same guests; seconds in which a hart is ready and others have the
+is the second divided by the first, taken two minutes apart in the same guests; seconds in which a hart is ready and others have the
 CPUs are left out: other work on this machine weighs little.
 Only what the guests do differs between the ways; the host swaps in all of them.
 """
@@ -33,7 +33,8 @@ VALUE = 16_200   # smaller ones lie four and more to a page, and what is forgott
 JAVA_KEYS = 160_000
 FILE_MIB = 280
 SHRINK = 90      # seconds in which the pool becomes smaller, at most
-MEASURE = 10     # seconds
+RESTED = 30      # seconds until what came back a page at a time is huge pages again, most of it
+MEASURE = 15     # seconds
 SETTLE = 5       # seconds that memory may go on moving in after the pool has shrunk
 RATIOS = (2, 1.5)
 AGENT = "/tmp/cloister-agent --parts '{}' --config /tmp/agent.conf >>/tmp/agent.log 2>&1 & true"
@@ -251,7 +252,7 @@ def part_left(town, ratio, way):
     town.all_memory()
     town.restore()
     town.run(begin)
-    time.sleep(SETTLE)
+    time.sleep(RESTED)
     whole = town.rates()
     town.squeeze(ratio)
     time.sleep(SETTLE)
@@ -270,11 +271,12 @@ def measure(names, rounds, ways=tuple(WAYS)):
         town = Town(names, pathlib.Path(name))
         ends.callback(town.end)
         town.prepare(pathlib.Path(name))
-        for _ in range(rounds):
-            for ratio in RATIOS:
-                for way in ways:
-                    for machine, part in part_left(town, ratio, way).items():
-                        found.setdefault((machine, ratio, way), []).append(part)
+        for turn in range(rounds * len(RATIOS)):
+            ratio = RATIOS[turn % len(RATIOS)]
+            first = 2 * turn % len(ways)  # what changes with time falls on all of them
+            for way in ways[first:] + ways[:first]:
+                for machine, part in part_left(town, ratio, way).items():
+                    found.setdefault((machine, ratio, way), []).append(part)
         killed = town.killed()
     return {key: statistics.median(parts) for key, parts in found.items()}, killed
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host's side of the agent's port, spoken by a test over a machine's vsock (docs/guest-abi.md)."""
+import contextlib
 import socket
 import struct
 
@@ -76,6 +77,13 @@ class Call:
             self.fault = body.decode()
         return kind not in (EXIT, FAULT)
 
+    def give(self, stdin):
+        """All of its standard input; who ends before takes no more of it."""
+        with contextlib.suppress(BrokenPipeError):
+            for at in range(0, len(stdin), 32768):
+                self.records.say(STDIN, stdin[at:at + 32768])
+            self.records.say(STDIN)
+
     def finish(self):
         while self.take():
             pass
@@ -95,17 +103,13 @@ def exec_body(words, settings=(), folder="", terminal=False):
 
 def run(door, *words, stdin=b"", **options):
     call = Call(door, EXEC, exec_body(words, **options))
-    for at in range(0, len(stdin), 32768):
-        call.records.say(STDIN, stdin[at:at + 32768])
-    call.records.say(STDIN)
+    call.give(stdin)
     return call.finish()
 
 
 def put(door, path, content, mode=0o644):
     call = Call(door, PUT, struct.pack("<I", mode) + path.encode())
-    for at in range(0, len(content), 32768):
-        call.records.say(STDIN, content[at:at + 32768])
-    call.records.say(STDIN)
+    call.give(content)
     return call.finish()
 
 
