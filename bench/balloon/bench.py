@@ -8,8 +8,8 @@ virtio balloon, ordered over its monitor, on the same image in the same run. Tim
 the ratio. The peer's guest runs with one hart more of nothing else to do, as ours does.
 
 as-configured-N: what a job costs in a machine of 512 MiB whose balloon leaves it N MiB, to what it costs in one of N MiB. The
-job sorts text of 60 % of what is available in the latter, in memory. Both machines run side by side and work in turns; what is compared is CPU time of the
-whole cell.
+job sorts text of 60 % of what is available in the latter, in memory. Both machines run side by side and work in turns; what is
+compared is CPU time of the whole cell.
 """
 import argparse
 import contextlib

@@ -23,6 +23,10 @@ Need need(std::uint64_t time, std::uint32_t level, std::uint64_t release, std::u
   return one;
 }
 
+void obey(const std::vector<Turn>& turns, std::vector<ProgramState>& programs) {
+  for (const Turn& turn : turns) programs[turn.program].limit = turn.limit;
+}
+
 TEST(ReleasePolicyTest, DividesByWhatEachCouldSpare) {
   ReleasePolicy policy(250);
   const auto turns =
@@ -80,8 +84,7 @@ TEST(ReleasePolicyTest, WhatWasFreedIsNotAskedForAgainWithoutABalloon) {
 TEST(ReleasePolicyTest, WhatIsUnderWayIsNotAskedForAgain) {
   ReleasePolicy policy(250);
   std::vector<ProgramState> programs = {program(300), program(300)};
-  for (const Turn& turn : policy.decide(need(1000, CLOISTER_HARD, 100), programs))
-    programs[turn.program].limit = turn.limit;
+  obey(policy.decide(need(1000, CLOISTER_HARD, 100), programs), programs);
   EXPECT_EQ(programs[0].limit + programs[1].limit, 500 * kMiB);
   EXPECT_TRUE(policy.decide(need(2000, CLOISTER_HARD, 100), programs).empty());
   programs[0].used = 280 * kMiB;  // of 50 there are 20 done, and the host has them
@@ -91,8 +94,7 @@ TEST(ReleasePolicyTest, WhatIsUnderWayIsNotAskedForAgain) {
 TEST(ReleasePolicyTest, WhoCannotFollowIsNotWaitedForForever) {
   ReleasePolicy policy(250);
   std::vector<ProgramState> programs = {program(300), program(300)};
-  for (const Turn& turn : policy.decide(need(1000, CLOISTER_HARD, 100), programs))
-    programs[turn.program].limit = turn.limit;
+  obey(policy.decide(need(1000, CLOISTER_HARD, 100), programs), programs);
   programs[1].used = programs[1].limit;
   EXPECT_FALSE(policy.decide(need(11'500, CLOISTER_HARD, 50), programs).empty());
 }
@@ -101,8 +103,7 @@ TEST(ReleasePolicyTest, WhoCannotFollowIsNotWaitedForForever) {
 TEST(ReleasePolicyTest, WhoHasNotFollowedIsAskedForAQuarterOnceInTenSeconds) {
   ReleasePolicy policy(250);
   std::vector<ProgramState> programs = {program(300)};
-  for (const Turn& turn : policy.decide(need(1000, CLOISTER_HARD, 100), programs))
-    programs[turn.program].limit = turn.limit;
+  obey(policy.decide(need(1000, CLOISTER_HARD, 100), programs), programs);
   programs[0].used = 270 * kMiB;
   EXPECT_TRUE(policy.decide(need(2000, CLOISTER_HARD, 150), programs).empty());
   const auto turns = policy.decide(need(11'000, CLOISTER_HARD, 150), programs);
@@ -118,8 +119,7 @@ TEST(ReleasePolicyTest, WhoHasNotFollowedIsAskedForAQuarterOnceInTenSeconds) {
 TEST(ReleasePolicyTest, WhatWasForgottenAndIsKeptByTheAllocatorIsNotAskedForAgain) {
   ReleasePolicy policy(250);
   std::vector<ProgramState> programs = {program(300)};
-  for (const Turn& turn : policy.decide(need(1000, CLOISTER_HARD, 100), programs))
-    programs[turn.program].limit = turn.limit;
+  obey(policy.decide(need(1000, CLOISTER_HARD, 100), programs), programs);
   programs[0].used = 190 * kMiB;
   programs[0].resident = 290 * kMiB;
   EXPECT_TRUE(policy.decide(need(2000, CLOISTER_HARD, 90), programs).empty());

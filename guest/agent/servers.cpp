@@ -87,11 +87,9 @@ class Redis final : public Server {
         [count, has_password, answered](const std::string& bytes, const std::string& why) {
           if (!why.empty()) return answered({}, why);
           const auto answers = redis_answers(bytes, count);
-          for (const RedisAnswer& answer :
-               {has_password ? answers->front() : answers->back(), answers->back()}) {
-            if (answer.is_error) return answered({}, answer.text);
-          }
-          answered(answers->back(), "");
+          const RedisAnswer &first = answers->front(), &last = answers->back();
+          if (has_password && first.is_error) return answered({}, first.text);
+          answered(last, last.is_error ? last.text : "");
         });
   }
 

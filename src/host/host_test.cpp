@@ -264,7 +264,7 @@ TEST(Host, ACellMaySayThatItWillBeSilentForAWhile) {
     const auto before = silences();
     town.cell("one").rest(rest);
     town.run_for(std::chrono::milliseconds(5));
-    // Only in this test does so short a silence count; the governor looks each second.
+    // Only in this test does so short a silence count; the governor looks each half second.
     return town.run_until([&] { return silences() != before; }, 2500);
   };
   EXPECT_FALSE(deaf(Nanos{10'000'000'000}));
