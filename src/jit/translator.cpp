@@ -183,10 +183,11 @@ const void* Translator::make(hart::Core& core, u64 address, Tier tier) {
   passes::find_dead(region);
   passes::group_accesses(region);
   if (tier == Tier::kFinal) passes::find_loops(region);
-  auto code = x64::compile(region, *cache_, thunks_);
+  const x64::Image image = x64::compile(region);
+  auto code = x64::place(image, *cache_, thunks_);
   if (!code) {
     clear(core);
-    code = x64::compile(region, *cache_, thunks_);
+    code = x64::place(image, *cache_, thunks_);
   }
   if (!code) return nullptr;
   Region& made = *regions_.emplace_back(std::make_unique<Region>());

@@ -60,10 +60,10 @@ void run_last(hart::State& s, const CallSite& site) {
 CallSite& RegionCode::site(const Here& here) {
   const ir::Step& step = here.current();
   const u16 offset = static_cast<u16>(step.offset - here.block->begin);
-  const std::vector<hart::Uop>& uops = uops_[here.block_index];
+  const std::vector<hart::Uop>& uops = sites_->uops[here.block_index];
   std::size_t at = uops.size() - 2;
   while (uops[at].offset != offset || uops[at].length == 0) --at;
-  CallSite& result = sites_.emplace_back();
+  CallSite& result = sites_->sites.emplace_back();
   result.uop = uops[at];
   result.stop = {};
   result.stop.run = stop_here;
@@ -82,7 +82,7 @@ void RegionCode::call_handler(const Here& here) {
   a_.mov(x86::rax, asmjit::imm(&site(here)));
   a_.call(call_step_);
   a_.test(x86::eax, x86::eax);
-  a_.jz(asmjit::imm(thunks_.resume));
+  a_.jz(thunk(Thunk::kResume));
 }
 
 // The rest of the block, whose last instruction sets pc.
@@ -126,7 +126,7 @@ void RegionCode::emit_calls() {
   a_.bind(call_last_);
   spill_for_call();
   a_.call(asmjit::imm(run_last));
-  a_.jmp(asmjit::imm(thunks_.resume));
+  a_.jmp(thunk(Thunk::kResume));
 }
 
 void RegionCode::spill_for_call() {

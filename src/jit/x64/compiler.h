@@ -4,16 +4,14 @@
 #include <asmjit/asmjit.h>
 
 #include <array>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
-#include "hart/block.h"
-#include "hart/csr_file.h"
 #include "jit/code_cache.h"
 #include "jit/ir/region.h"
+#include "jit/x64/image.h"
 
 namespace cloister::jit::x64 {
 
@@ -41,30 +39,17 @@ inline constexpr i32 kEntriesCounted = 32;
 // The few routines that all translated code shares, at the beginning of the code cache.
 struct Thunks {
   Exit (*enter)(hart::State* state, const void* code) = nullptr;
-  const void* leave = nullptr;  // stores the countdown, goes back to enter()'s caller
-  // After a call into the host that changed pc: on there, or back to the caller.
-  const void* resume = nullptr;
-  const void* jump = nullptr;  // to the address in rax, by the jump cache; all registers are in the State
-  const void* miss = nullptr;  // the same when the jump cache does not know it
+  // leave: stores the countdown, goes back to enter()'s caller.
+  // resume: after a call into the host that changed pc: on there, or back to the caller.
+  // jump: to the address in rax, by the jump cache; all registers are in the State.
+  // miss: the same when the jump cache does not know it.
+  std::array<const std::byte*, kThunks> others{};
 };
 Thunks make_thunks(CodeCache& cache);
 
 // By the jump cache that the interpreter uses too: to the address in rax when its pc, tag and epoch are equal
 // and it has machine code, else to `miss`. Uses rcx and rdx.
 void emit_jump_by_cache(asmjit::x86::Assembler& a, const asmjit::Label& miss);
-
-// An instruction that the interpreter does for translated code, where that can point to it.
-struct CallSite {
-  hart::Uop uop;
-  hart::Uop stop;             // behind it: its handler returns
-  const hart::Uop* in_block;  // the same among its block's uops
-  u16 begin = 0;              // the block's offset in the page
-  bool writes = false;        // of a load or store: which it is
-  i16 low = 0;                // of one that opens a group: the group's bytes, from the first's own address
-  i16 high = 0;
-  hart::CsrWrite csr_write{};  // of a CSR instruction: what it does, and whether rs1 is the operand itself
-  bool is_immediate = false;
-};
 
 // The data of a region that its code looks at.
 struct Header {
@@ -90,11 +75,13 @@ struct Code {
   // How often each block ran, where that is counted: of a region with a loop that is to be made anew when it
   // is hot.
   std::unique_ptr<std::vector<u64>> runs;
-  std::deque<CallSite> sites;
-  std::vector<std::vector<hart::Uop>> uops;  // by block
+  std::shared_ptr<const Sites> sites;
 };
 
-// Nothing when the cache is full. Precondition: the region's first block has steps.
-std::optional<Code> compile(const ir::Region& region, CodeCache& cache, const Thunks& thunks);
+// Precondition: the region's first block has steps. Any thread.
+Image compile(const ir::Region& region);
+
+// Nothing when the cache is full.
+std::optional<Code> place(const Image& image, CodeCache& cache, const Thunks& thunks);
 
 }  // namespace cloister::jit::x64

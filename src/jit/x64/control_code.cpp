@@ -163,14 +163,14 @@ void RegionCode::leave_to_page_offset(u64 written, i64 offset) {
 // better.
 void RegionCode::leave_to_rax() {
   if (region_.counts_entries) {
-    a_.jmp(asmjit::imm(thunks_.jump));
+    a_.jmp(thunk(Thunk::kJump));
     return;
   }
   const Label miss = a_.newLabel();
   emit_jump_by_cache(a_, miss);
   later([this, miss] {
     a_.bind(miss);
-    a_.jmp(asmjit::imm(thunks_.miss));
+    a_.jmp(thunk(Thunk::kMiss));
   });
 }
 

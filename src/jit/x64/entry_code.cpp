@@ -50,7 +50,7 @@ void RegionCode::count_entry(const Label& hot) {
   a_.bind(counted);
   later([this, hot, counted, count] {
     a_.bind(count);
-    a_.mov(x86::rcx, asmjit::imm(header_.get()));
+    load_header(x86::rcx);
     count_down(kEntriesCounted * kEntryWeight, hot);
     a_.jmp(counted);
   });
@@ -71,12 +71,24 @@ void RegionCode::emit_ways_out(const Label& interpret, const Label& hot) {
   a_.bind(out);
   a_.add(x86::rsp, sizeof(u64));
   a_.bind(leave_at_);
-  a_.mov(x86::rdx, asmjit::imm(header_.get()));
+  load_header(x86::rdx);
   a_.bind(leave_slot_);
   a_.add(x86::rax, state_at(offsetof(hart::State, page)));
   a_.mov(state_at(offsetof(hart::State, pc)), x86::rax);
   a_.mov(x86::rax, x86::rcx);
-  a_.jmp(asmjit::imm(thunks_.leave));
+  a_.jmp(thunk(Thunk::kLeave));
+}
+
+void RegionCode::load_header(const x86::Gp& to) { load_address(to, Image::Patch::Kind::kHeader, 0); }
+
+// Of what has its place only when the code has one.
+void RegionCode::load_address(const x86::Gp& to, Image::Patch::Kind kind, u32 offset) {
+  a_.movabs(to, 0);
+  Image::Patch patch{};
+  patch.kind = kind;
+  patch.at = {Image::Part(a_.currentSection()->id()), static_cast<u32>(a_.offset() - sizeof(u64))};
+  patch.addend = static_cast<i32>(offset);
+  image_.patches.push_back(patch);
 }
 
 // rcx: the header.
@@ -89,7 +101,7 @@ void RegionCode::emit_loop_head(u32 index) {
   const Label stop = a_.newLabel(), hot = a_.newLabel();
   check_stop(stop);
   if (region_.counts_entries) {
-    a_.mov(x86::rcx, asmjit::imm(header_.get()));
+    load_header(x86::rcx);
     count_down(1, hot);
   }
   later([this, stop, hot, index] {

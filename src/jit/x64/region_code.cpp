@@ -16,16 +16,13 @@ asmjit::Environment host_environment() { return asmjit::Environment::host(); }
 
 }  // namespace
 
-std::optional<Code> compile(const ir::Region& region, CodeCache& cache, const Thunks& thunks) {
+Image compile(const ir::Region& region) {
   DCHECK(!region.blocks.front().steps.empty());
-  return RegionCode(region, thunks).emit(cache);
+  return RegionCode(region).emit();
 }
 
-RegionCode::RegionCode(const ir::Region& region, const Thunks& thunks)
-    : region_(region),
-      thunks_(thunks),
-      homes_(passes::rank_registers(region)),
-      emit_(a_, homes_, Features::of_host()) {
+RegionCode::RegionCode(const ir::Region& region)
+    : region_(region), homes_(passes::rank_registers(region)), emit_(a_, homes_, Features::of_host()) {
   holder_.init(host_environment());
   holder_.setErrorHandler(this);
   holder_.attach(&a_);
@@ -37,13 +34,13 @@ void RegionCode::handleError(asmjit::Error, const char* message, asmjit::BaseEmi
   check_failed(__FILE__, __LINE__, message);
 }
 
-std::optional<Code> RegionCode::emit(CodeCache& cache) {
+Image RegionCode::emit() {
   find_order();
   find_written();
   build_uops();
   loop_heads_ = ir::find_loop_heads(region_);
   const bool has_loop = std::find(loop_heads_.begin(), loop_heads_.end(), true) != loop_heads_.end();
-  if (region_.counts_entries && has_loop) runs_->resize(region_.blocks.size());
+  if (region_.counts_entries && has_loop) image_.runs = static_cast<u32>(region_.blocks.size());
   for (const ir::Block& block : region_.blocks) {
     block_labels_.push_back(a_.newLabel());
     second_copies_.emplace_back(block.steps.size() + 1);
@@ -58,6 +55,7 @@ std::optional<Code> RegionCode::emit(CodeCache& cache) {
   leave_at_ = a_.newLabel();
   leave_slot_ = a_.newLabel();
   stale_ = a_.newLabel();
+  for (Label& each : thunks_) each = a_.newLabel();
   find_rounds();
   for (const u32 index : order_) emit_block(index);
   for (const Rounds& rounds : rounds_) emit_rounds(rounds);
@@ -66,7 +64,7 @@ std::optional<Code> RegionCode::emit(CodeCache& cache) {
   for (std::size_t i = 0; i < later_.size(); ++i) run_later(i);
   emit_calls();
   emit_slots();
-  return finish(cache);
+  return finish();
 }
 
 // Each block before what follows it, and its straight way on next to it.
@@ -96,7 +94,7 @@ void RegionCode::build_uops() {
       code.push_back(static_cast<u16>(step.bits));
       if (step.insn.length == 4) code.push_back(static_cast<u16>(step.bits >> 16));
     }
-    uops_.push_back(hart::decode_uops(code));
+    sites_->uops.push_back(hart::decode_uops(code));
   }
 }
 
@@ -176,8 +174,8 @@ void RegionCode::emit_block(u32 index) {
     return;
   }
   if (loop_heads_[index]) emit_loop_head(index);
-  if (!runs_->empty()) {
-    a_.mov(x86::rax, asmjit::imm(&(*runs_)[index]));
+  if (image_.runs != 0) {
+    load_address(x86::rax, Image::Patch::Kind::kRuns, index * u32{sizeof(u64)});
     a_.add(x86::qword_ptr(x86::rax), 1);
   }
   a_.sub(kCountdown, static_cast<i32>(block.steps.size()));
@@ -238,49 +236,16 @@ void RegionCode::emit_step(const Here& here) {
   emit_.knowledge() = {};
 }
 
-// The two sections go to their places in the cache; what asmjit adds to them, addresses for far calls, lies
-// behind what seldom runs.
-bool RegionCode::place_sections(CodeCache& cache) {
-  CHECK(holder_.flatten() == asmjit::kErrorOk);
-  asmjit::Section* hot = holder_.textSection();
-  const u64 cold_begin = cold_->offset();
-  const CodeCache::Place place = cache.allocate(hot->realSize());
-  const CodeCache::Place rest = cache.allocate_cold(holder_.codeSize() - cold_begin);
-  if (place.run == nullptr || rest.run == nullptr) return false;
-  const u64 distance = static_cast<u64>(rest.run - place.run);
-  for (asmjit::Section* section : holder_.sections()) {
-    if (section != hot) section->setOffset(section->offset() - cold_begin + distance);
-  }
-  CHECK(holder_.resolveUnresolvedLinks() == asmjit::kErrorOk);
-  CHECK(holder_.relocateToBase(reinterpret_cast<u64>(place.run)) == asmjit::kErrorOk);
-  for (const asmjit::Section* section : holder_.sections()) {
-    std::byte* to = section == hot ? place.write.data() : rest.write.data() + (section->offset() - distance);
-    const std::size_t size = section->bufferSize();
-    CHECK(section == hot || section->offset() - distance + size <= rest.write.size());
-    std::memcpy(to, section->data(), size);
-  }
-  base_ = place.run;
-  parts_ = {std::span(place.run, place.write.size()), std::span(rest.run, rest.write.size())};
-  return true;
-}
-
-std::optional<Code> RegionCode::finish(CodeCache& cache) {
-  if (!place_sections(cache)) return std::nullopt;
-  const auto address = [this](const Label& label) { return base_ + holder_.labelOffsetFromBase(label); };
-  Code code;
+Image RegionCode::finish() {
+  take_code(holder_, thunks_, image_);
   for (const Entrance& way : entrances_) {
     const u16 offset = region_.blocks[way.block_index].begin;
-    code.entries.push_back({offset, static_cast<u16>(way.block_index), address(way.label)});
+    image_.entries.push_back({offset, static_cast<u16>(way.block_index), spot_of(holder_, way.label)});
   }
-  code.enter = address(enter_);
-  code.stale = address(stale_);
-  code.header = std::move(header_);
-  code.size = parts_[0].size() + parts_[1].size();
-  code.parts = parts_;
-  code.runs = std::move(runs_);
-  code.sites = std::move(sites_);
-  code.uops = std::move(uops_);
-  return code;
+  image_.enter = spot_of(holder_, enter_);
+  image_.stale = spot_of(holder_, stale_);
+  image_.sites = std::move(sites_);
+  return std::move(image_);
 }
 
 }  // namespace cloister::jit::x64

@@ -8,6 +8,7 @@
 #include "hart/block.h"
 #include "jit/x64/compiler.h"
 #include "jit/x64/emitter.h"
+#include "jit/x64/image.h"
 #include "jit/x64/region_parts.h"
 
 namespace cloister::jit::x64 {
@@ -27,8 +28,8 @@ enum : u32 {
 // State.
 class RegionCode final : private asmjit::ErrorHandler {
  public:
-  RegionCode(const ir::Region& region, const Thunks& thunks);
-  std::optional<Code> emit(CodeCache& cache);
+  explicit RegionCode(const ir::Region& region);
+  Image emit();
 
  private:
   using Label = asmjit::Label;
@@ -68,6 +69,9 @@ class RegionCode final : private asmjit::ErrorHandler {
   void emit_ways_out(const Label& interpret, const Label& hot);
   void leave_at(u32 block_index, u64 exit);
   void emit_loop_head(u32 block_index);
+  const Label& thunk(Thunk which) const { return thunks_[static_cast<std::size_t>(which)]; }
+  void load_header(const x86::Gp& to);
+  void load_address(const x86::Gp& to, Image::Patch::Kind kind, u32 offset);
   void count_down(i32 by, const Label& hot);
   bool is_fallen_into(u32 index) const;
   void emit_block(u32 index);
@@ -82,8 +86,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   void spill(u64 registers);
   void reload(u64 registers);
   u64 written_before(const Here& here) const;
-  bool place_sections(CodeCache& cache);
-  std::optional<Code> finish(CodeCache& cache);
+  Image finish();
 
   // control_code.cpp
   void emit_end(const Here& here);
@@ -204,12 +207,11 @@ class RegionCode final : private asmjit::ErrorHandler {
   void finish_arithmetic(const isa::Insn& insn, const x86::Xmm& value, bool is_double);
 
   const ir::Region& region_;
-  const Thunks& thunks_;
   asmjit::CodeHolder holder_;
   x86::Assembler a_;
   asmjit::Section* cold_ = nullptr;  // for what seldom runs
-  const std::byte* base_ = nullptr;  // where the code begins
-  std::array<std::span<const std::byte>, 2> parts_;
+  std::array<Label, kThunks> thunks_;
+  Image image_;
   const Homes homes_;
   Emitter emit_;
 
@@ -227,14 +229,11 @@ class RegionCode final : private asmjit::ErrorHandler {
   std::vector<Knowledge> known_at_end_;            // by block: where its last step begins
   Label enter_, stale_, leave_at_, leave_slot_, call_step_, call_fill_, call_csr_, call_last_;
   std::vector<Entrance> entrances_;
-  std::unique_ptr<Header> header_ = std::make_unique<Header>();
-  std::unique_ptr<std::vector<u64>> runs_ = std::make_unique<std::vector<u64>>();
   std::vector<Slot> slots_;
   std::vector<Table> tables_;
   std::deque<Rounds> rounds_;
   std::vector<Later> later_;
-  std::deque<CallSite> sites_;
-  std::vector<std::vector<hart::Uop>> uops_;  // by block
+  std::shared_ptr<Sites> sites_ = std::make_shared<Sites>();
 };
 
 }  // namespace cloister::jit::x64

@@ -154,7 +154,7 @@ void RegionCode::write_interrupt_enable(const Here& here) {
     spill(written_before(here) | passes::effects(here.current()).writes);
     set_pc(here.block->end);
     a_.xor_(x86::eax, x86::eax);
-    a_.jmp(asmjit::imm(thunks_.leave));
+    a_.jmp(thunk(Thunk::kLeave));
   });
 }
 
@@ -171,7 +171,7 @@ void RegionCode::call_csr(const Here& here) {
   a_.mov(x86::rax, asmjit::imm(&where));
   a_.call(call_csr_);
   a_.test(x86::eax, x86::eax);
-  a_.jz(asmjit::imm(thunks_.resume));
+  a_.jz(thunk(Thunk::kResume));
   go_on(here);
 }
 

@@ -96,10 +96,8 @@ Thunks make_thunks(CodeCache& cache) {
   CHECK(holder.copyFlattenedData(place.write.data(), place.write.size()) == asmjit::kErrorOk);
   Thunks thunks;
   thunks.enter = reinterpret_cast<Exit (*)(hart::State*, const void*)>(reinterpret_cast<u64>(place.run));
-  thunks.leave = place.run + holder.labelOffset(leave);
-  thunks.resume = place.run + holder.labelOffset(resume);
-  thunks.jump = place.run + holder.labelOffset(jump);
-  thunks.miss = place.run + holder.labelOffset(miss);
+  const asmjit::Label labels[kThunks] = {leave, resume, jump, miss};
+  for (std::size_t i = 0; i < kThunks; ++i) thunks.others[i] = place.run + holder.labelOffset(labels[i]);
   return thunks;
 }
 
