@@ -158,6 +158,7 @@ void Governor::lost(Cell& cell) {
   if (member == nullptr) return;
   member->want = {};
   member->order.reset();
+  member->room.reset();
 }
 
 void Governor::said(Cell& cell, const cell::control::Message& message, Nanos now) {

@@ -106,12 +106,14 @@ class Governor {
   policy::memory::Plan make_plan() const;
   void recompute(Nanos now);
   void update_state(Nanos now);
+  bool may_be_asked(const Member& member, Nanos now) const;
   void demand_what_is_needed(Nanos now);
   Pages needed() const;
   bool is_urgent() const;
   void demand(Member& member, Pages pages, Nanos now);
   void send_order(Member& member, Pages pages, u32 ways, Nanos now);
   void on_done(Member& member, const cell::control::Done& done, Nanos now);
+  void settle(Member& member, Nanos now);
   void look_at_deadline(Member& member, Nanos now);
   void enforce_limits(Nanos now);
   void hold_still();

@@ -103,15 +103,11 @@ void Governor::serve(Nanos now) {
   hold_still();
 }
 
+// Also while its guest has time to give up what is demanded: it must not stand still meanwhile.
 void Governor::let_it_make_room(Member& member, Nanos now) {
-  if (member.order || now < member.rest_until) return;
-  Member::Order order;
-  order.serial = next_order_++;
-  order.keep = true;
-  order.demand.asked = now;
-  order.demand.deadline = now + kKeepTime;
-  member.order = order;
-  member.cell.send(cell::control::Reclaim{order.serial, member.want.raw, cell::control::kEveryWay, 1,
+  if (member.room || (member.order && !member.order->answered) || now < member.rest_until) return;
+  member.room = Member::Room{next_order_++, now + kKeepTime};
+  member.cell.send(cell::control::Reclaim{member.room->serial, member.want.raw, cell::control::kEveryWay, 1,
                                           kKeepTime.raw, 0, 0});
   member.want = {};
 }

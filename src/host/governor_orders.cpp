@@ -79,13 +79,17 @@ Pages Governor::needed() const {
   if (tracker_.state() != HostState::kHigh) need += goal();
   need -= std::min(need, ledger_.free());
   for (const auto& [cell, member] : members_) {
-    if (member->order && !member->order->keep) {
+    if (member->order) {
       const auto& demand = member->order->demand;
       need -= std::min(need, pages_of(demand.asked_for() -
                                       std::min(demand.asked_for(), demand.given(units_of(held(*member))))));
     }
   }
   return need;
+}
+
+bool Governor::may_be_asked(const Member& member, Nanos now) const {
+  return !member.order && !member.room && member.cell.connected() && now >= member.rest_until;
 }
 
 void Governor::demand_what_is_needed(Nanos now) {
@@ -98,7 +102,7 @@ void Governor::demand_what_is_needed(Nanos now) {
     const Pages target = pages_of(member->decision.target);
     if (held(*member) <= target) continue;
     above += held(*member) - target;
-    if (!member->order && cell->connected() && now >= member->rest_until) rich.push_back(member.get());
+    if (may_be_asked(*member, now)) rich.push_back(member.get());
   }
   for (Member* member : rich) {
     const Pages gap = held(*member) - pages_of(member->decision.target);
@@ -120,7 +124,7 @@ bool Governor::is_urgent() const {
 void Governor::enforce_limits(Nanos now) {
   for (const auto& [cell, member] : members_) {
     const Pages cap = std::max(pages_of(tree_.cap(member->client)), pages_of(member->decision.min));
-    if (held(*member) <= cap || member->order || !cell->connected() || now < member->rest_until) continue;
+    if (held(*member) <= cap || !may_be_asked(*member, now)) continue;
     const Units has = units_of(held(*member));
     const auto& time = tracker_.state() == HostState::kHigh ? kUnhurried : kDeadlines;
     member->order =
@@ -155,27 +159,34 @@ void Governor::on_done(Member& member, const Done& done, Nanos now) {
   const Pages cap = pages_of(tree_.cap(member.client));
   const Pages given{done.by_way[static_cast<std::size_t>(policy::memory::Way::kBalloon)]};
   member.burst = std::min(member.burst + std::min(given, cap), cap);
-  if (!member.order || member.order->serial != done.order) return;
-  const Member::Order order = *member.order;
-  member.order.reset();
   const bool nothing =
       std::all_of(std::begin(done.by_way), std::end(done.by_way), [](u64 pages) { return pages == 0; });
-  if (order.keep && nothing) member.rest_until = now + kBreath;
-  if (!order.keep && !order.demand.met(units_of(held(member)))) {
-    if (order.forced || ways_in(tracker_.state()) == cell::control::kEveryWay) {
-      member.rest_until = now + kRest;
-    } else if (now < order.demand.deadline) {
-      member.order = order;  // the deadline will tell
-    }
+  if (member.room && member.room->serial == done.order) {
+    member.room.reset();
+    if (nothing) member.rest_until = now + kBreath;
+  } else if (member.order && member.order->serial == done.order) {
+    settle(member, now);
+  } else {
+    return;
   }
   after_change(now);
 }
 
+void Governor::settle(Member& member, Nanos now) {
+  Member::Order& order = *member.order;
+  const bool met = order.demand.met(units_of(held(member)));
+  const bool by_all_ways = order.forced || ways_in(tracker_.state()) == cell::control::kEveryWay;
+  order.answered = true;
+  if (!met && by_all_ways) member.rest_until = now + kRest;
+  if (met || by_all_ways || now >= order.demand.deadline) member.order.reset();
+}
+
 void Governor::look_at_deadline(Member& member, Nanos now) {
+  if (member.room && now >= member.room->deadline) member.room.reset();
   if (!member.order || now < member.order->demand.deadline) return;
   Member::Order& order = *member.order;
   const Pages rest = pages_of(order.demand.remainder(units_of(held(member)), now));
-  if (order.keep || rest == Pages{}) return member.order.reset();
+  if (rest == Pages{}) return member.order.reset();
   if (order.forced) {
     ++member.broken;
     events_.say(
@@ -244,7 +255,8 @@ void Governor::tick(Nanos now) {
 Nanos Governor::tick_after() const {
   const bool busy = tracker_.state() != HostState::kHigh ||
                     std::any_of(members_.begin(), members_.end(), [](const auto& one) {
-                      return one.second->order.has_value() || one.second->want != Pages{};
+                      const Member& member = *one.second;
+                      return member.order || member.room || member.want != Pages{};
                     });
   return Nanos{busy ? u64{50'000'000} : u64{500'000'000}};
 }

@@ -173,7 +173,7 @@ std::string Governor::explain(const Cell& cell) const {
   }
   text += fmt::format("Its cell takes {} beside the guest's memory.\n",
                       format_size(bytes_of(ledger_.account(member->account).overhead)));
-  if (member->order && !member->order->keep) {
+  if (member->order) {
     text += fmt::format("It was ordered to give back {}.\n",
                         format_size(bytes_of(pages_of(member->order->demand.asked_for()))));
   }

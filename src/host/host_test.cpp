@@ -225,6 +225,31 @@ TEST(Host, ACellThatAsksForMoreThanItsPartIsToldToMakeRoomItself) {
   town.host->check_invariants();
 }
 
+// In `soft` a guest has a second to give what is demanded. A hart of it that needs a frame has not.
+TEST(Host, ACellMakesRoomForItselfWhileItsGuestHasTimeToGive) {
+  Town town(kPool);
+  town.cells->manner = Manner::kUnwilling;
+  start_with(town, "one", 110'000);
+  bool made_room = false, forced = false;
+  town.cell("one").listen([&](const cell::control::Message& message) {
+    const auto* order = std::get_if<cell::control::Reclaim>(&message);
+    if (order == nullptr) return;
+    made_room |= order->keep != 0;
+    forced |= order->keep == 0 && order->ways == cell::control::kEveryWay;
+  });
+  const Bytes size = kPool - bytes_of(town.free()) + Bytes{13 * kMiB};
+  ASSERT_TRUE(town.change_settings({{"pool", std::to_string(size.raw)}}).ok());
+  EXPECT_TRUE(
+      town.run_until([&] { return town.host->governor().state() == policy::memory::HostState::kSoft; }));
+  EXPECT_TRUE(town.run_until([&] {
+    town.cell("one").want(256);
+    return made_room || forced;
+  }));
+  EXPECT_TRUE(made_room);
+  EXPECT_FALSE(forced);
+  town.host->check_invariants();
+}
+
 TEST(Host, ALyingCellIsBoundedAndReported) {
   Town town(kPool);
   start_with(town, "honest", 20'000);

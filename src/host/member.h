@@ -19,8 +19,13 @@ struct Member {
   struct Order {
     u64 serial = 0;
     policy::memory::Demand demand;
-    bool forced = false;  // by every way, whatever the state
-    bool keep = false;    // the cell makes room for itself: nothing comes back
+    bool forced = false;    // by every way, whatever the state
+    bool answered = false;  // the cell did what it could; what is missing is its guest's until the deadline
+  };
+  // An order to make room for itself, of which nothing comes back.
+  struct Room {
+    u64 serial = 0;
+    Nanos deadline;
   };
 
   Member(Cell& cell_, Ledger::AccountId account_, HeldFile file)
@@ -46,6 +51,7 @@ struct Member {
   cell::control::Standing told;         // what it was told last, and when
   Nanos told_at;
   std::optional<Order> order;
+  std::optional<Room> room;
   Nanos rest_until;     // it gave what it could: not asked again before
   bool still = false;   // its harts were stopped for it holds too much
   bool silent = false;  // reported as such

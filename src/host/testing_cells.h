@@ -22,7 +22,7 @@ namespace cloister::host::testing {
 
 using cell::control::Message;
 
-enum class Manner { kHonest, kSilent, kLying };
+enum class Manner { kHonest, kSilent, kLying, kUnwilling };  // an unwilling one gives nothing but by force
 
 class FakeCell {
  public:
@@ -152,7 +152,8 @@ class FakeCell {
     done.order = order.order;
     if (order.keep == 0) {
       if (order.least_pages < min_) ++below_min_;
-      const u64 pages = std::min(order.pages, held_ - std::min(held_, order.least_pages));
+      const bool gives = manner_ != Manner::kUnwilling || order.ways == cell::control::kEveryWay;
+      const u64 pages = gives ? std::min(order.pages, held_ - std::min(held_, order.least_pages)) : 0;
       held_ -= pages;
       done.by_way[0] = pages;
       say(cell::control::Back{order.order, manner_ == Manner::kLying ? pages + size_ * 3 : pages});
