@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lockstep/loops.h"
 
+#include <algorithm>
 #include <array>
 
 #include "isa/encode.h"
@@ -45,8 +46,9 @@ class LoopGenerator {
   std::vector<u32> program() {
     for (u64 lead = random_.below(900); lead != 0; --lead) add({.op = Op::addi});  // somewhere in its page
     set(kIndex, 0);
+    for (u64& spot : spots_) spot = place();
     const std::size_t begin = code_.size();
-    for (u64 count = 2 + random_.below(4); count != 0; --count) loop();
+    for (u64 count = 2 + random_.below(4); count != 0; --count) random_.one_in(2) ? loop() : bulk_loop();
     jump_back(begin, {.op = Op::jal});
     return std::move(code_);
   }
@@ -237,8 +239,178 @@ class LoopGenerator {
     add(insn);
   }
 
+  // -- Loops that copy, fill, look for something, or compare: by elements of one size, unrolled or not.
+  // --------
+
+  // Where such loops meet what others of them have left, or nearly there.
+  u64 spot() {
+    const u64 at = one_of(spots_) + (random_.one_in(2) ? 0 : random_.below(64));
+    return random_.one_in(3) ? at : at & ~u64{7};
+  }
+
+  struct Shape {
+    u32 size = 0;  // bytes of an element: 1 << size
+    i32 elements = 1;
+    i32 stride = 0;
+    bool from_early = false;  // pointers move before they are used
+    bool to_early = false;
+  };
+
+  void bulk_loop() {
+    Shape shape;
+    shape.size = std::min(static_cast<u32>(random_.below(5)), 3u);
+    shape.elements = 1 << random_.below(4);
+    shape.stride = (shape.elements << shape.size) * (random_.one_in(6) ? -1 : 1);
+    shape.from_early = random_.one_in(3);
+    shape.to_early = random_.one_in(3);
+    const u64 from = spot();
+    const u64 to = random_.one_in(3) ? from + random_.below(80) - 40 : random_.one_in(4) ? from : spot();
+    const i64 rounds = static_cast<i64>(1 + random_.below(random_.one_in(3) ? 8 : 400));
+    set(kPointers[0], static_cast<i64>(from));
+    set(kPointers[1], static_cast<i64>(to));
+    set(kCount, rounds);
+    set(kEnd, static_cast<i64>(from) + rounds * shape.stride);
+    switch (random_.below(4)) {
+      case 0:
+        return fill(shape);
+      case 1:
+        return copy(shape, random_.one_in(3));
+      default:
+        return scan(shape);
+    }
+  }
+
+  void load(const Shape& shape, u8 rd, u8 pointer, i32 element, bool early) {
+    constexpr Op kSigned[] = {Op::lb, Op::lh, Op::lw, Op::ld},
+                 kUnsigned[] = {Op::lbu, Op::lhu, Op::lwu, Op::ld};
+    const Op op = (is_signed_ ? kSigned : kUnsigned)[shape.size];
+    add({.op = op, .rd = rd, .rs1 = pointer, .imm = (element << shape.size) - (early ? shape.stride : 0)});
+  }
+  void store(const Shape& shape, u8 rs, u8 pointer, i32 element, bool early) {
+    constexpr Op kSized[] = {Op::sb, Op::sh, Op::sw, Op::sd};
+    const i32 imm = (element << shape.size) - (early ? shape.stride : 0);
+    add({.op = kSized[shape.size], .rs1 = pointer, .rs2 = rs, .imm = imm});
+  }
+  void move_by(u8 pointer, i32 by) { add({.op = Op::addi, .rd = pointer, .rs1 = pointer, .imm = by}); }
+
+  void fill(const Shape& shape) {
+    const u8 value = random_.one_in(3) ? u8{0} : temporary();
+    const std::size_t begin = code_.size();
+    if (shape.from_early) move_by(kPointers[0], shape.stride);
+    for (i32 i = 0; i < shape.elements; ++i) store(shape, value, kPointers[0], i, shape.from_early);
+    if (!shape.from_early) move_by(kPointers[0], shape.stride);
+    end_bulk(begin, shape);
+  }
+
+  // Each element is loaded one store ahead, or all before the first store, or as it is stored.
+  void copy(const Shape& shape, bool ahead) {
+    is_signed_ = random_.one_in(2);
+    const bool at_once = random_.one_in(2);
+    const auto value = [&](i32 i) { return static_cast<u8>(kFirstTemporary + (ahead ? i & 1 : i)); };
+    const auto next = [&](i32 i) { return ahead && shape.elements == 1 ? value(0) : value(i); };
+    if (ahead) load(shape, value(0), kPointers[0], 0, false);
+    const std::size_t begin = code_.size();
+    if (shape.from_early) move_by(kPointers[0], shape.stride);
+    if (shape.to_early) move_by(kPointers[1], shape.stride);
+    for (i32 i = 0; i < shape.elements && at_once && !ahead; ++i)
+      load(shape, value(i), kPointers[0], i, shape.from_early);
+    for (i32 i = 0; i < shape.elements; ++i) {
+      const bool stores_first = ahead && shape.elements == 1;
+      if (stores_first) store(shape, value(0), kPointers[1], 0, shape.to_early);
+      if (ahead || !at_once)
+        load(shape, next(i + (ahead ? 1 : 0)), kPointers[0], i + (ahead ? 1 : 0), shape.from_early);
+      if (!stores_first) store(shape, value(i), kPointers[1], i, shape.to_early);
+    }
+    if (!shape.from_early) move_by(kPointers[0], shape.stride);
+    if (!shape.to_early) move_by(kPointers[1], shape.stride);
+    end_bulk(begin, shape);
+  }
+
+  // Looks for an element, for the end of what is equal, or, by words, for what makes some expression 0.
+  void scan(const Shape& shape) {
+    is_signed_ = random_.one_in(2);
+    const u64 seed = random_.next();
+    const bool copies = random_.one_in(4);
+    ways_out_.clear();
+    const std::size_t begin = code_.size();
+    if (shape.from_early) move_by(kPointers[0], shape.stride);
+    if (shape.to_early) move_by(kPointers[1], shape.stride);
+    for (i32 i = 0; i < shape.elements; ++i) {
+      Random same(seed);
+      const bool is_pair = !copies && same.one_in(2);
+      load(shape, kFirstTemporary, kPointers[0], i, shape.from_early);
+      if (is_pair) load(shape, kFirstTemporary + 1, kPointers[1], i, shape.to_early);
+      if (copies) store(shape, kFirstTemporary, kPointers[1], i, shape.to_early);
+      for (u64 stops = 1 + same.below(2); stops != 0; --stops) stop(shape, same, is_pair);
+    }
+    if (!shape.from_early) move_by(kPointers[0], shape.stride);
+    if (!shape.to_early) move_by(kPointers[1], shape.stride);
+    end_bulk(begin, shape);
+    for (const auto& [at, insn] : ways_out_) {
+      Insn out = insn;
+      out.imm = distance(at, code_.size());
+      code_[at] = isa::encode(out);
+    }
+  }
+
+  void stop(const Shape& shape, Random& same, bool is_pair) {
+    constexpr u8 kInvariant = kFirstTemporary + 7;
+    u8 left = kFirstTemporary;
+    const u8 others[] = {0, kInvariant, static_cast<u8>(is_pair ? kFirstTemporary + 1 : 0)};
+    const u8 right = others[same.below(std::size(others))];
+    if (shape.size == 3 && same.one_in(2)) left = expression(same);
+    ways_out_.push_back(
+        {code_.size(), {.op = same.one_in(2) ? Op::beq : Op::bne, .rs1 = left, .rs2 = right}});
+    add({.op = Op::addi});
+  }
+
+  // Of what was loaded and of two registers that no round writes.
+  u8 expression(Random& same) {
+    constexpr std::array kTwo = {Op::add, Op::and_, Op::or_, Op::xor_, Op::sub, Op::andn, Op::orn, Op::xnor};
+    constexpr std::array kOne = {Op::xori, Op::andi, Op::ori, Op::addi, Op::slli, Op::srli, Op::orc_b};
+    u8 from = kFirstTemporary;
+    const u8 made = kFirstTemporary + 2;
+    for (u64 count = 1 + same.below(4); count != 0; --count) {
+      const u8 other =
+          static_cast<u8>(same.one_in(3) ? kFirstTemporary : kFirstTemporary + 7 + same.below(2));
+      if (same.one_in(2)) {
+        add({.op = kTwo[same.below(kTwo.size())], .rd = made, .rs1 = from, .rs2 = other});
+      } else {
+        const Op op = kOne[same.below(kOne.size())];
+        const bool shifts = op == Op::slli || op == Op::srli;
+        const i32 imm = op == Op::orc_b  ? 0
+                        : shifts         ? 8
+                        : same.one_in(2) ? -1
+                                         : static_cast<i32>(same.below(100));
+        add({.op = op, .rd = made, .rs1 = from, .imm = imm});
+      }
+      from = made;
+    }
+    return made;
+  }
+
+  // By a count, or by where the first pointer comes to.
+  void end_bulk(std::size_t begin, const Shape& shape) {
+    move_by(kCount, -1);
+    const u8 at = kPointers[0];
+    const bool up = shape.stride > 0;
+    switch (random_.below(4)) {
+      case 0:
+        return jump_back(begin, {.op = Op::bne, .rs1 = at, .rs2 = kEnd});
+      case 1:
+        return jump_back(begin, {.op = Op::bltu, .rs1 = up ? at : kEnd, .rs2 = up ? kEnd : at});
+      case 2:
+        return jump_back(begin, {.op = Op::bge, .rs1 = up ? kEnd : at, .rs2 = up ? at : kEnd});
+      default:
+        return jump_back(begin, {.op = Op::bne, .rs1 = kCount});
+    }
+  }
+
   Random& random_;
   std::vector<u32> code_;
+  std::array<u64, 3> spots_{};
+  bool is_signed_ = false;
+  std::vector<std::pair<std::size_t, Insn>> ways_out_;
 };
 
 }  // namespace

@@ -55,7 +55,7 @@ void agree(const TwinOptions& options) {
 
 // The loops that translator and interpreter agree on are of all kinds that the translator knows.
 TEST(Twins, ProgramsReachAllKindsOfLoops) {
-  u64 streams = 0, pointers = 0, asides = 0, last_asides = 0;
+  u64 streams = 0, pointers = 0, asides = 0, last_asides = 0, stops = 0, copies = 0, fills = 0, carried = 0;
   for (u64 seed = 1; seed <= 200; ++seed) {
     Random random(seed);
     for (const jit::ir::Loop& loop : jit_loops(random_loops(random))) {
@@ -63,10 +63,21 @@ TEST(Twins, ProgramsReachAllKindsOfLoops) {
       pointers += loop.streams.empty();
       asides += loop.asides.size();
       last_asides += loop.aside_of(loop.blocks.back()) != nullptr;
+      if (!loop.bulk) continue;
+      stops += !loop.bulk->stops.empty();
+      carried += !loop.bulk->carried.empty();
+      if (!loop.bulk->write) continue;
+      const bool loads = loop.bulk->nodes[loop.bulk->write->node].is_load();
+      (loads ? copies : fills) += 1;
     }
   }
   fmt::print("{} streams, {} loops without, {} asides, {} of the last block\n", streams, pointers, asides,
              last_asides);
+  fmt::print("{} look for something, {} copy, {} fill, {} load ahead\n", stops, copies, fills, carried);
+  EXPECT_GT(stops, 30u);
+  EXPECT_GT(copies, 30u);
+  EXPECT_GT(fills, 30u);
+  EXPECT_GT(carried, 10u);
   EXPECT_GT(streams, 100u);
   EXPECT_GT(pointers, 20u);
   EXPECT_GT(asides, 40u);

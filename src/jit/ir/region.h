@@ -8,6 +8,8 @@
 
 #include "base/units.h"
 #include "isa/insn.h"
+#include "jit/ir/bulk.h"
+#include "jit/ir/sum.h"
 
 // What the translator works on: some basic blocks of one guest page that jump to one another, entered at the
 // first.
@@ -85,19 +87,6 @@ struct Block {
   bool ends_in_interpreter = false;
 };
 
-// A sum of registers as a loop's head finds them: x[scaled] << shift, x[plain], and a constant.
-struct Sum {
-  u8 scaled = 0;
-  u8 shift = 0;
-  u8 plain = 0;
-  i64 offset = 0;
-
-  Sum plus(i64 more) const { return {scaled, shift, plain, offset + more}; }
-  bool same_registers(const Sum& other) const {
-    return scaled == other.scaled && shift == other.shift && plain == other.plain;
-  }
-};
-
 // Groups of a loop whose addresses move by the same constant each round and keep their distance. Where all
 // `places` lie in the page of `slot`, and as many strides from `leader` on fit in it, so do all accesses of
 // all these rounds.
@@ -136,6 +125,7 @@ struct Loop {
   u32 copies = 1;           // rounds that its code has one behind the other: a power of two
   std::vector<Stream> streams;
   std::vector<Aside> asides;
+  std::optional<Bulk> bulk;  // passes/bulk
 
   const Aside* aside_of(u32 block) const {
     for (const Aside& aside : asides) {

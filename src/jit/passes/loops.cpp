@@ -12,16 +12,16 @@
 // A branch over a few simple instructions makes no second way round: they are an aside, which the host works
 // out in any case and then takes or leaves, without a branch to be mispredicted.
 //
-// What a register holds is followed symbolically through one round, as a sum of what registers held at the
-// loop's head. A round's sum put into itself gives the next round's; where the second and the third differ by
-// a constant, so do all that follow. The first may be another: compilers turn loops so that they begin in
-// the middle.
+// Addresses are followed symbolically through one round (passes/sums.h). A round's sum put into itself gives
+// the next round's; where the second and the third differ by a constant, so do all that follow. The first may
+// be another: compilers turn loops so that they begin in the middle.
 #include <algorithm>
 #include <array>
 #include <optional>
 
 #include "isa/properties.h"
-#include "jit/passes/passes.h"
+#include "jit/passes/bulk.h"
+#include "jit/passes/sums.h"
 
 namespace cloister::jit::passes {
 namespace {
@@ -49,79 +49,6 @@ constexpr std::array kSimple = {Op::addi,  Op::addiw,  Op::xori,   Op::ori,    O
                                 Op::subw,  Op::xor_,   Op::or_,    Op::and_,   Op::slt,   Op::sltu, Op::slti,
                                 Op::sltiu, Op::sh1add, Op::sh2add, Op::sh3add, Op::add_uw};
 
-using MaybeSum = std::optional<Sum>;
-
-// What registers hold, as sums of what they held at the loop's head.
-class Registers {
- public:
-  Registers() {
-    for (u8 reg = 0; reg < 32; ++reg) values_[reg] = Sum{0, 0, reg, 0};
-  }
-
-  const MaybeSum& operator[](u8 reg) const { return values_[reg]; }
-
-  void forget(u32 registers) {
-    for (u8 reg = 1; reg < 32; ++reg) {
-      if (registers >> reg & 1) values_[reg] = std::nullopt;
-    }
-  }
-
-  void execute(const ir::Step& step) {
-    const isa::Insn& insn = step.insn;
-    if (isa::properties(insn.op).rd != isa::RegisterClass::kInteger || insn.rd == 0) return;
-    values_[insn.rd] = evaluate(step);
-  }
-
- private:
-  MaybeSum evaluate(const ir::Step& step) const {
-    const isa::Insn& insn = step.insn;
-    if (step.result.kind == ir::Known::Kind::kValue) return Sum{0, 0, 0, step.result.value};
-    switch (insn.op) {
-      case Op::addi:
-        return values_[insn.rs1] ? MaybeSum(values_[insn.rs1]->plus(insn.imm)) : std::nullopt;
-      case Op::slli:
-        return insn.imm < 8 ? sum(scaled(insn.rs1, insn.imm), Sum{}) : std::nullopt;
-      case Op::add:
-        return sum(values_[insn.rs1], values_[insn.rs2]);
-      case Op::sh1add:
-        return sum(scaled(insn.rs1, 1), values_[insn.rs2]);
-      case Op::sh2add:
-        return sum(scaled(insn.rs1, 2), values_[insn.rs2]);
-      case Op::sh3add:
-        return sum(scaled(insn.rs1, 3), values_[insn.rs2]);
-      default:
-        return std::nullopt;
-    }
-  }
-
-  MaybeSum scaled(u8 reg, i32 shift) const {
-    const MaybeSum& value = values_[reg];
-    if (!value || value->scaled != 0) return std::nullopt;
-    return Sum{value->plain, static_cast<u8>(shift), 0, value->offset * (i64{1} << shift)};
-  }
-
-  static MaybeSum sum(const MaybeSum& a, const MaybeSum& b) {
-    if (!a || !b) return std::nullopt;
-    const i64 offset = a->offset + b->offset;
-    if (a->scaled == 0 && a->plain == 0) return b->plus(a->offset);
-    if (b->scaled == 0 && b->plain == 0) return a->plus(b->offset);
-    if (a->scaled == 0 && b->scaled == 0) return Sum{a->plain, 0, b->plain, offset};
-    if (a->plain == 0 && b->scaled == 0) return Sum{a->scaled, a->shift, b->plain, offset};
-    if (b->plain == 0 && a->scaled == 0) return Sum{b->scaled, b->shift, a->plain, offset};
-    return std::nullopt;
-  }
-
-  std::array<MaybeSum, 32> values_;
-};
-
-// The sum that `value` is a round later, where `end` is what the registers hold at a round's end.
-MaybeSum a_round_later(const Sum& value, const Registers& end) {
-  const MaybeSum &scaled = end[value.scaled], &plain = end[value.plain];
-  if (!scaled || !plain || scaled->scaled != 0 || plain->scaled != 0) return std::nullopt;
-  return Sum{scaled->plain, value.shift, plain->plain,
-             value.offset + scaled->offset * (i64{1} << value.shift) + plain->offset};
-}
-
 class Finder {
  public:
   Finder(const ir::Region& region, u32 head) : region_(region), head_(head) {}
@@ -137,6 +64,8 @@ class Finder {
     while (loop_.most_steps * loop_.copies * 2 <= kMostInCopies) loop_.copies *= 2;
     loop_.copies = std::min(loop_.copies, kMostCopies);
     for (ir::Stream& stream : loop_.streams) choose_places(stream);
+    loop_.bulk = find_bulk(region_, loop_);
+    if (loop_.bulk) loop_.copies = 1;  // few rounds are left
     return std::move(loop_);
   }
 

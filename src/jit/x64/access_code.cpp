@@ -180,32 +180,7 @@ void RegionCode::finish_load(const isa::Insn& insn, const x86::Mem& from) {
     }
     return finish_float(insn, to, insn.op == Op::fld);
   }
-  const x86::Gp to = emit_.target(insn.rd, x86::rax);
-  switch (insn.op) {
-    case Op::lb:
-      a_.movsx(to, from);
-      break;
-    case Op::lbu:
-      a_.movzx(to.r32(), from);
-      break;
-    case Op::lh:
-      a_.movsx(to, from);
-      break;
-    case Op::lhu:
-      a_.movzx(to.r32(), from);
-      break;
-    case Op::lw:
-      a_.movsxd(to, from);
-      break;
-    case Op::lwu:
-      a_.mov(to.r32(), from);
-      break;
-    default:
-      a_.mov(to, from);
-      break;
-  }
-  const bool is_wide = insn.op == Op::ld || insn.op == Op::lwu;
-  is_wide ? emit_.store(insn.rd, to) : emit_.store_extended(insn.rd, to);
+  emit_.load_from(insn.op, insn.rd, from);
 }
 
 void RegionCode::finish_store(const isa::Insn& insn, const x86::Mem& to) {

@@ -84,6 +84,35 @@ void Emitter::store_word(u8 reg, const x86::Gp& from) {
   known_.words |= 1u << reg;
 }
 
+void Emitter::load_from(Op op, u8 rd, const x86::Mem& from) {
+  const x86::Gp to = target(rd, x86::rax);
+  switch (op) {
+    case Op::lb:
+      a_.movsx(to, from);
+      break;
+    case Op::lbu:
+      a_.movzx(to.r32(), from);
+      break;
+    case Op::lh:
+      a_.movsx(to, from);
+      break;
+    case Op::lhu:
+      a_.movzx(to.r32(), from);
+      break;
+    case Op::lw:
+      a_.movsxd(to, from);
+      break;
+    case Op::lwu:
+      a_.mov(to.r32(), from);
+      break;
+    default:
+      a_.mov(to, from);
+      break;
+  }
+  const bool is_wide = op == Op::ld || op == Op::lwu;
+  is_wide ? store(rd, to) : store_extended(rd, to);
+}
+
 // Sign extension keeps the order of words, with sign and without: so two words compare by their lower halves.
 void Emitter::compare(u8 first, u8 second) {
   const bool words = is_word(first) && is_word(second);

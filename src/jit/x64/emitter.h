@@ -58,6 +58,8 @@ class Emitter {
   void store_word(u8 reg, const x86::Gp& from);
   // store(), of a value that is a sign-extended word.
   void store_extended(u8 reg, const x86::Gp& from);
+  // x[rd] = what a load of this kind finds there.
+  void load_from(isa::Op op, u8 rd, const x86::Mem& from);
   // The two operands of a comparison, and the narrowest width at which they compare as they are.
   void compare(u8 first, u8 second);
 

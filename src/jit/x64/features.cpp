@@ -11,6 +11,7 @@ const Features& Features::of_host() {
     found.lzcnt = found.bmi1;  // every CPU with BMI1 has LZCNT
     found.popcnt = __builtin_cpu_supports("popcnt");
     found.avx = __builtin_cpu_supports("avx");
+    found.avx2 = __builtin_cpu_supports("avx2");
     found.fma = found.avx && __builtin_cpu_supports("fma");
     found.sse41 = __builtin_cpu_supports("sse4.1");
     return found;

@@ -11,6 +11,7 @@ struct Features {
   bool tzcnt = false;  // part of BMI1
   bool popcnt = false;
   bool avx = false;
+  bool avx2 = false;
   bool fma = false;    // with AVX
   bool sse41 = false;  // roundsd, pextr
 

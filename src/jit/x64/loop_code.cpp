@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "isa/properties.h"
+#include "jit/x64/bulk_code.h"
 #include "jit/x64/conditions.h"
 #include "jit/x64/region_code.h"
 
@@ -54,11 +55,23 @@ void RegionCode::find_rounds() {
       rounds.addends.push_back(i < spare.size() ? std::optional(spare[i]) : std::nullopt);
     const std::size_t left = spare.size() - std::min(spare.size(), loop.streams.size());
     for (std::size_t i = 0; i < all_spare.size() - left; ++i) rounds.evicted |= homes_.lives_in(all_spare[i]);
+    place_bulk(rounds);
     rounds.borrowed = rounds.homes.homed() & ~homes_.homed();
     for (u32 reg = 1; reg < 64; ++reg) {
       if (rounds.borrowed >> reg & 1) rounds.evicted |= homes_.in_place_of(rounds.homes, reg);
     }
     rounds_.push_back(std::move(rounds));
+  }
+}
+
+void RegionCode::place_bulk(Rounds& rounds) const {
+  if (!rounds.loop.bulk || !emit_.features().avx2) return;
+  rounds.bulk = BulkCode::find_places(rounds, homes_);
+  if (!rounds.bulk) return;
+  for (const x86::Gp& spare : rounds.homes.spare()) {
+    const std::vector<x86::Gp>& pointers = rounds.bulk->pointers;
+    if (std::find(pointers.begin(), pointers.end(), spare) != pointers.end())
+      rounds.evicted |= homes_.lives_in(spare);
   }
 }
 
@@ -97,6 +110,14 @@ void RegionCode::emit_rounds(const Rounds& rounds) {
   check_stretch(rounds, ordinary);
   enter_rounds(rounds);
   emit_.knowledge() = known_at_head(rounds);
+  const Label bulk = a_.newLabel();
+  if (rounds.bulk && rounds.loop.bulk->follows_a_round) {
+    BulkCode(emit_, rounds).shorten_stretch();
+    a_.jmp(rounds.head);
+  }
+  a_.bind(bulk);
+  if (rounds.bulk) BulkCode(emit_, rounds).emit();
+  emit_.knowledge() = known_at_head(rounds);
   a_.align(asmjit::AlignMode::kCode, 32);
   a_.bind(rounds.head);
   for (u32 copy = 0; copy < rounds.loop.copies; ++copy) {
@@ -109,7 +130,7 @@ void RegionCode::emit_rounds(const Rounds& rounds) {
   const Knowledge known = emit_.knowledge();
   check_stretch(rounds, out);
   if (rounds.extra) a_.xor_(rounds.extra->r32(), rounds.extra->r32());
-  a_.jmp(rounds.head);
+  a_.jmp(bulk);
   a_.bind(out);
   emit_.knowledge() = known;
   leave_rounds(rounds);
@@ -162,8 +183,8 @@ asmjit::Label RegionCode::leave_rounds_before(const Here& here) {
 
 // -- Before a stretch -------------------------------------------------------------------------------------
 
-// Leaves in the countdown the steps of as many rounds as there is room for, and in the frame what it is
-// behind them, asides left out.
+// Leaves in the countdown the steps of as many rounds as there is room for, which are in edx, and in the
+// frame what it is behind them, asides left out.
 void RegionCode::check_stretch(const Rounds& rounds, const Label& otherwise) {
   const ir::Loop& loop = rounds.loop;
   a_.cmp(state_at(offsetof(hart::State, attention), 4), 0);
@@ -185,10 +206,10 @@ void RegionCode::check_stretch(const Rounds& rounds, const Label& otherwise) {
     a_.and_(x86::edx, -static_cast<i32>(loop.copies));
     a_.jz(otherwise);
   }
-  a_.imul(x86::rdx, x86::rdx, loop.steps);
-  a_.sub(kCountdown, x86::rdx);
+  a_.imul(x86::rax, x86::rdx, loop.steps);
+  a_.sub(kCountdown, x86::rax);
   a_.mov(frame_at(offsetof(Frame, stretch_end)), kCountdown);
-  a_.mov(kCountdown, x86::rdx);
+  a_.mov(kCountdown, x86::rax);
 }
 
 // edx: the fewer of that and the rounds whose places fit: the leader's, and one for each stride from there.

@@ -104,6 +104,7 @@ class RegionCode final : private asmjit::ErrorHandler {
 
   // loop_code.cpp
   void find_rounds();
+  void place_bulk(Rounds& rounds) const;
   bool place_asides(Rounds& rounds, std::vector<x86::Gp>& spare) const;
   const Rounds* rounds_between(u32 last, u32 head) const;
   void emit_rounds(const Rounds& rounds);

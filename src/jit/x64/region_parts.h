@@ -13,6 +13,13 @@
 // Parts of a region's code that are noted before they are emitted.
 namespace cloister::jit::x64 {
 
+// Host registers for doing many rounds at once.
+struct BulkPlaces {
+  std::vector<x86::Gp> pointers;  // by base
+  std::vector<u8> borrowed;       // guest registers whose homes are among the pointers
+  std::vector<x86::Ymm> vectors;
+};
+
 // A loop's rounds without checks.
 struct Rounds {
   Rounds(const ir::Loop& loop_, Homes homes_) : loop(loop_), homes(homes_) {}
@@ -25,6 +32,7 @@ struct Rounds {
   std::vector<std::optional<x86::Gp>> addends;  // by stream
   std::vector<Homes> beside;                    // by aside: what it writes lives elsewhere meanwhile
   std::optional<x86::Gp> extra;                 // counts the asides' steps that were taken, if there are some
+  std::optional<BulkPlaces> bulk;               // where many rounds can be done at once
   asmjit::Label enter;                          // from the loop's ordinary code: to look whether it may run
   asmjit::Label head;
 };
