@@ -206,6 +206,9 @@ void RegionCode::finish_store(const isa::Insn& insn, const x86::Mem& to) {
   }
 }
 
+// Whether rcx still is what it was for the access before, of the same group: nothing came between.
+bool RegionCode::holds_addend(u16 slot) const { return held_slot_ == slot && held_at_ == a_.offset(); }
+
 // Where a member of an open group finds its bytes.
 x86::Mem RegionCode::member_place(const Here& here, u32 size) {
   const ir::Step& step = here.current();
@@ -215,7 +218,7 @@ x86::Mem RegionCode::member_place(const Here& here, u32 size) {
   }
   if (group.first == here.step) {
     here.rounds != nullptr ? open_group_in_round(here) : open_group(here);
-  } else {
+  } else if (!holds_addend(group.slot)) {
     a_.mov(x86::rcx, addend_at(group.slot));
   }
   return x86::ptr(emit_.use(step.insn.rs1, x86::rax), x86::rcx, 0, step.insn.imm, size);
@@ -250,6 +253,9 @@ void RegionCode::emit_access(const Here& here, bool write) {
   const x86::Mem place = in_group ? member_place(here, size) : single_place(here, size, write, back);
   write ? finish_store(step.insn, place) : finish_load(step.insn, place);
   a_.bind(back);
+  // All but a load of a single leave rcx alone.
+  held_slot_ = in_group && step.insn.op != Op::flw ? here.block->groups[step.group].slot : kNoSlot;
+  held_at_ = a_.offset();
 }
 
 }  // namespace cloister::jit::x64

@@ -140,6 +140,7 @@ class RegionCode final : private asmjit::ErrorHandler {
 
   // access_code.cpp
   void emit_access(const Here& here, bool write);
+  bool holds_addend(u16 slot) const;
   x86::Mem member_place(const Here& here, u32 size);
   x86::Mem single_place(const Here& here, u32 size, bool write, const Label& back);
   x86::Gp address_of(const isa::Insn& insn);
@@ -216,9 +217,12 @@ class RegionCode final : private asmjit::ErrorHandler {
   const Homes homes_;
   Emitter emit_;
 
-  std::vector<u64> written_;   // by block: registers that may have been written when it is entered
-  u64 all_written_ = 0;        // anywhere in the region
-  Knowledge known_before_;     // the step being emitted
+  std::vector<u64> written_;  // by block: registers that may have been written when it is entered
+  u64 all_written_ = 0;       // anywhere in the region
+  Knowledge known_before_;    // the step being emitted
+  static constexpr u16 kNoSlot = 0xffff;
+  u16 held_slot_ = kNoSlot;    // whose addend rcx holds,
+  std::size_t held_at_ = 0;    // at this place of the code
   bool dirty_marked_ = false;  // in this block: sstatus.FS is known to be Dirty
 
   std::vector<Label> block_labels_;
