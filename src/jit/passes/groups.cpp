@@ -11,7 +11,9 @@
 // and a slow access between a group's members goes on in the second copy. In a loop most look-ups find what
 // they found the last time round: there the result is kept, with the page that it is for, and the next round
 // only compares. What is kept is forgotten when a call into the host may have ended translations
-// (State::renewals), and when the region is left.
+// (State::renewals), and when the region is left. So a loop that calls functions of other pages keeps
+// nothing: its blocks run once for each way in, and to look up in place is half the work of finding nothing
+// kept.
 #include <algorithm>
 #include <array>
 
@@ -57,7 +59,7 @@ bool is_plain_access(Format format) {
 
 class Grouper {
  public:
-  explicit Grouper(ir::Block& block) : block_(block), in_loop_(block.weight >= kLoop) {
+  Grouper(ir::Block& block, bool comes_back) : block_(block), in_loop_(comes_back && block.weight >= kLoop) {
     for (Place& place : places_) place = {new_origin(), 0};
   }
 
@@ -145,6 +147,26 @@ class Grouper {
   std::vector<i64> bases_;  // by group: the first's base register, from the origin
 };
 
+// By block: whether the region's code comes back to it without being left.
+std::vector<bool> find_cycles(const ir::Region& region) {
+  constexpr std::size_t kMostBlocks = 64;
+  const std::size_t count = region.blocks.size();
+  if (count > kMostBlocks) return std::vector<bool>(count, true);
+  std::vector<u64> reached(count, 0);  // by block: those that may follow, as bits
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (std::size_t i = count; i-- > 0;) {
+      u64 all = reached[i];
+      ir::for_each_follower(region.blocks[i], [&](u32 next) { all |= u64{1} << next | reached[next]; });
+      changed |= all != reached[i];
+      reached[i] = all;
+    }
+  }
+  std::vector<bool> result;
+  for (std::size_t i = 0; i < count; ++i) result.push_back((reached[i] >> i & 1) != 0);
+  return result;
+}
+
 // The slots go to what runs most, which is what is kept; a group without one is none.
 void assign_slots(ir::Region& region) {
   std::vector<ir::Block*> blocks;
@@ -183,7 +205,8 @@ void mark_crossed(ir::Block& block) {
 }  // namespace
 
 void group_accesses(ir::Region& region) {
-  for (ir::Block& block : region.blocks) Grouper(block).run();
+  const std::vector<bool> comes_back = find_cycles(region);
+  for (std::size_t i = 0; i < region.blocks.size(); ++i) Grouper(region.blocks[i], comes_back[i]).run();
   assign_slots(region);
   for (ir::Block& block : region.blocks) mark_crossed(block);
 }

@@ -72,5 +72,18 @@ TEST(Groups, InALoopALookUpIsKept) {
   EXPECT_TRUE(block.groups[block.steps[0].group].is_kept);
 }
 
+// Each round comes back by a way in, where all is forgotten.
+TEST(Groups, InALoopThatCallsAnotherPageNothingIsKept) {
+  const ir::Region region = grouped({{.op = Op::ld, .rd = reg::a0, .rs1 = reg::a5, .imm = 0},
+                                     {.op = Op::ld, .rd = reg::a1, .rs1 = reg::a5, .imm = 8},
+                                     {.op = Op::jal, .rd = reg::ra, .imm = 2 * static_cast<i32>(kPageSize)},
+                                     {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 8},
+                                     {.op = Op::bne, .rs1 = reg::a5, .rs2 = reg::a4, .imm = -16},
+                                     {.op = Op::ebreak}});
+  const ir::Block& block = region.blocks[0];
+  ASSERT_NE(block.steps[0].group, ir::kNoGroup);
+  EXPECT_FALSE(block.groups[block.steps[0].group].is_kept);
+}
+
 }  // namespace
 }  // namespace cloister::jit::passes
