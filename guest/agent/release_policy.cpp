@@ -12,20 +12,27 @@
 // asked of the next: the part of its use above its limit counts as done, for ten seconds; after that it has
 // shown that it cannot, and others are asked. What it has forgotten and its allocator keeps is on its way
 // too. It itself is asked for no more than a quarter then, and once in ten seconds: a cache whose limit falls
-// while it cannot forget as fast would stand empty when it can.
+// while it cannot forget as fast would stand empty when it can. Sooner only where more than twice as much is
+// wanted: need that has just begun to be felt says little of how much it is. One whose allocator keeps half
+// as much again as it may use frees nothing by forgetting more, and is left alone: the host swaps what lies
+// between, and it does not come back.
 //
 // What is asked falls to the programs by weight and by what each has above its floor; at level soft, nobody
 // is asked for more than a quarter of that. Turns are spread in time, so that not all collect garbage in the
 // same moment, but never beyond half of the time that is left. When nothing has been wanted for a while,
-// limits rise again an eighth of the way at a time, for a quarter of what is available at most.
+// limits rise again an eighth of the way at a time, for a quarter of what is available at most. Nobody knows
+// exactly what is: what the guest has free may be kept elsewhere, and what is used be idle. So a little is
+// tried in any case, and where that was too much it takes twice as long before anything is tried again.
 namespace cloister::agent {
 namespace {
 
 __extension__ using u128 = unsigned __int128;
 
 constexpr std::uint64_t kPatience = 10'000;  // milliseconds that a cut counts as being followed
-constexpr std::uint64_t kCalm = 10'000;      // milliseconds without need before limits rise
+constexpr std::uint64_t kCalm = 10'000,
+                        kLongestCalm = 160'000;  // milliseconds without need before limits rise
 constexpr std::uint64_t kBetweenRises = 5000;
+constexpr std::uint64_t kTrial = 32;          // of the ceiling, may be tried
 constexpr std::uint64_t kSmallest = 1 << 20;  // bytes; less is not worth a program's trouble
 
 std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
@@ -37,8 +44,12 @@ std::uint64_t above_limit(const ProgramState& program) {
 // A program is often a little above its limit.
 bool owes(const ProgramState& program) { return above_limit(program) > program.limit / 16; }
 
+bool frees_nothing(const ProgramState& program) {
+  return above(program.resident, program.limit) > program.limit / 2;
+}
+
 std::uint64_t spare_of(const ProgramState& program, std::uint32_t level, bool is_following) {
-  if (owes(program) && is_following) return 0;
+  if (frees_nothing(program) || (owes(program) && is_following)) return 0;
   const std::uint64_t spare = above(std::min(program.used, program.limit), program.floor);
   return level <= CLOISTER_SOFT || owes(program) ? spare / 4 : spare;
 }
@@ -50,8 +61,10 @@ std::uint64_t free_but_kept(std::uint64_t free, const cloister_condition& condit
   return above(free, above(condition.configured, kept));
 }
 
+ReleasePolicy::ReleasePolicy(std::uint64_t spread) : spread_(spread), calm_(kCalm) {}
+
 bool ReleasePolicy::is_following(std::size_t program, std::uint64_t time) const {
-  return cut_at_[program] != 0 && time < cut_at_[program] + kPatience;
+  return cuts_[program].time != 0 && time < cuts_[program].time + kPatience;
 }
 
 std::uint64_t ReleasePolicy::under_way(const Need& need, const std::vector<ProgramState>& programs) const {
@@ -68,7 +81,8 @@ std::vector<Turn> ReleasePolicy::cut(const Need& need, const std::vector<Program
   std::vector<std::uint64_t> spares;
   u128 weights = 0;
   for (std::size_t i = 0; i < programs.size(); ++i) {
-    spares.push_back(spare_of(programs[i], need.level, is_following(i, need.time)));
+    const bool is_patient = is_following(i, need.time) && wanted <= 2 * cuts_[i].wanted;
+    spares.push_back(spare_of(programs[i], need.level, is_patient));
     weights += u128{spares[i]} * programs[i].weight;
   }
   if (wanted < kSmallest || weights == 0) return turns;
@@ -79,7 +93,7 @@ std::vector<Turn> ReleasePolicy::cut(const Need& need, const std::vector<Program
         std::min<std::uint64_t>(static_cast<std::uint64_t>(std::min<u128>(part, spare)), spare);
     if (bytes < kSmallest) continue;
     turns.push_back({i, std::min(programs[i].used, programs[i].limit) - bytes, turns.size() * spread_});
-    cut_at_[i] = need.time;
+    cuts_[i] = {need.time, wanted};
   }
   const std::uint64_t latest = turns.empty() ? 0 : turns.back().after;
   if (need.deadline != 0 && latest > need.deadline / 2) {
@@ -90,26 +104,34 @@ std::vector<Turn> ReleasePolicy::cut(const Need& need, const std::vector<Program
 
 std::vector<Turn> ReleasePolicy::raise(const Need& need, const std::vector<ProgramState>& programs) {
   std::vector<Turn> turns;
-  std::uint64_t left = need.available / 4;
+  std::uint64_t left = need.available / 4, usable = need.usable / 4;
   for (std::size_t i = 0; i < programs.size(); ++i) {
     const ProgramState& one = programs[i];
     const std::uint64_t missing = above(one.ceiling, one.limit);
-    const std::uint64_t step = std::min({missing, std::max(one.ceiling / 8, kSmallest), left});
+    const std::uint64_t most = std::max(std::min(one.ceiling / 8, left), one.ceiling / kTrial);
+    const std::uint64_t step = std::min({missing, std::max(most, kSmallest), usable});
     if (step == 0) continue;
     turns.push_back({i, one.limit + step, turns.size() * spread_});
-    left -= step;
+    left = above(left, step);
+    usable -= step;
   }
   if (!turns.empty()) raised_at_ = need.time;
   return turns;
 }
 
+void ReleasePolicy::note_need(std::uint64_t time) {
+  if (raised_at_ > wanted_at_)
+    calm_ = time < raised_at_ + kLongestCalm ? std::min(2 * calm_, kLongestCalm) : kCalm;
+  wanted_at_ = time;
+}
+
 std::vector<Turn> ReleasePolicy::decide(const Need& need, const std::vector<ProgramState>& programs) {
-  cut_at_.resize(programs.size());
+  cuts_.resize(programs.size());
   if (need.level > CLOISTER_AMPLE || need.release != 0) {
-    wanted_at_ = need.time;
+    note_need(need.time);
     return cut(need, programs);
   }
-  if (need.time < wanted_at_ + kCalm || need.time < raised_at_ + kBetweenRises) return {};
+  if (need.time < wanted_at_ + calm_ || need.time < raised_at_ + kBetweenRises) return {};
   return raise(need, programs);
 }
 

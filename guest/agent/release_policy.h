@@ -26,6 +26,7 @@ struct Need {
   std::uint64_t release = 0;    // suggested to be released by all together
   std::uint64_t spare = 0;      // what the host gets without anybody being asked
   std::uint64_t available = 0;  // what programs may use without the host taking it from elsewhere
+  std::uint64_t usable = 0;     // what they may use for all that the guest's kernel knows
   std::uint64_t deadline = 0;   // milliseconds from now; 0: none
 };
 
@@ -45,20 +46,26 @@ std::uint64_t free_but_kept(std::uint64_t free, const cloister_condition& condit
 class ReleasePolicy {
  public:
   // `spread`: milliseconds from one program's turn to the next.
-  explicit ReleasePolicy(std::uint64_t spread) : spread_(spread) {}
+  explicit ReleasePolicy(std::uint64_t spread);
 
   std::vector<Turn> decide(const Need& need, const std::vector<ProgramState>& programs);
 
  private:
   bool is_following(std::size_t program, std::uint64_t time) const;
   std::uint64_t under_way(const Need& need, const std::vector<ProgramState>& programs) const;
+  void note_need(std::uint64_t time);
   std::vector<Turn> cut(const Need& need, const std::vector<ProgramState>& programs);
   std::vector<Turn> raise(const Need& need, const std::vector<ProgramState>& programs);
 
   std::uint64_t spread_;
-  std::vector<std::uint64_t> cut_at_;  // when each was cut last; 0: never
-  std::uint64_t wanted_at_ = 0;        // when memory was wanted last
+  struct Cut {
+    std::uint64_t time = 0;    // 0: never
+    std::uint64_t wanted = 0;  // in all
+  };
+  std::vector<Cut> cuts_;        // each program's last
+  std::uint64_t wanted_at_ = 0;  // when memory was wanted last
   std::uint64_t raised_at_ = 0;
+  std::uint64_t calm_;  // milliseconds without need before limits rise
 };
 
 }  // namespace cloister::agent

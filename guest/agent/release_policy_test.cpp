@@ -19,7 +19,7 @@ Need need(std::uint64_t time, std::uint32_t level, std::uint64_t release, std::u
   one.level = level;
   one.release = release * kMiB;
   one.spare = spare * kMiB;
-  one.available = 400 * kMiB;
+  one.available = one.usable = 400 * kMiB;
   return one;
 }
 
@@ -115,6 +115,28 @@ TEST(ReleasePolicyTest, WhoHasNotFollowedIsAskedForAQuarterOnceInTenSeconds) {
   EXPECT_FALSE(policy.decide(need(13'000, CLOISTER_HARD, 50), programs).empty());
 }
 
+TEST(ReleasePolicyTest, NeedThatHasMoreThanDoubledDoesNotWaitForWhoFollows) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(300)};
+  obey(policy.decide(need(1000, CLOISTER_HARD, 40), programs), programs);
+  EXPECT_EQ(programs[0].limit, 260 * kMiB);
+  EXPECT_TRUE(policy.decide(need(2000, CLOISTER_HARD, 120), programs).empty());
+  const auto turns = policy.decide(need(3000, CLOISTER_HARD, 200), programs);
+  ASSERT_EQ(turns.size(), 1u);
+  EXPECT_EQ(turns[0].limit, 195 * kMiB);
+}
+
+TEST(ReleasePolicyTest, WhoFreesNothingByForgettingIsNotMadeToForgetMore) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(300)};
+  programs[0].resident = 310 * kMiB;
+  obey(policy.decide(need(1000, CLOISTER_HARD, 120), programs), programs);
+  programs[0].used = 180 * kMiB;
+  EXPECT_TRUE(policy.decide(need(20'000, CLOISTER_HARD, 100), programs).empty());
+  programs[0].resident = 220 * kMiB;
+  EXPECT_FALSE(policy.decide(need(21'000, CLOISTER_HARD, 100), programs).empty());
+}
+
 // Its allocator keeps what it forgot for a while: the guest's kernel has not got it yet.
 TEST(ReleasePolicyTest, WhatWasForgottenAndIsKeptByTheAllocatorIsNotAskedForAgain) {
   ReleasePolicy policy(250);
@@ -167,10 +189,41 @@ TEST(ReleasePolicyTest, RaisesAllTogetherByAQuarterOfWhatIsAvailable) {
   std::vector<ProgramState> programs(4, program(200));
   for (ProgramState& one : programs) one.limit = 200 * kMiB;
   Need calm = need(20'000, CLOISTER_AMPLE, 0);
-  calm.available = 100 * kMiB;
+  calm.available = 200 * kMiB;
+  calm.usable = 1000 * kMiB;
   std::uint64_t sum = 0;
   for (const Turn& turn : policy.decide(calm, programs)) sum += turn.limit - 200 * kMiB;
-  EXPECT_EQ(sum, 25 * kMiB);
+  EXPECT_EQ(sum, 50 * kMiB + 3 * 32 * kMiB) << "and each may try a little";
+}
+
+TEST(ReleasePolicyTest, TriesALittleAndWaitsLongerWhereThatWasTooMuch) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(200)};
+  programs[0].limit = 200 * kMiB;
+  Need calm = need(0, CLOISTER_AMPLE, 0);
+  calm.available = 0;
+  std::uint64_t time = 0;
+  for (const std::uint64_t wait : {10'000u, 20'000u, 40'000u, 80'000u, 160'000u, 160'000u}) {
+    policy.decide(need(time, CLOISTER_HARD, 0), programs);
+    calm.time = time + wait - 1;
+    EXPECT_TRUE(policy.decide(calm, programs).empty()) << wait;
+    calm.time = time + wait;
+    const auto turns = policy.decide(calm, programs);
+    ASSERT_EQ(turns.size(), 1u) << wait;
+    EXPECT_EQ(turns[0].limit, 232 * kMiB);
+    time = calm.time + 1000;
+  }
+}
+
+TEST(ReleasePolicyTest, RaisesNothingThatTheGuestHasNotFree) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(200)};
+  programs[0].limit = 200 * kMiB;
+  Need calm = need(20'000, CLOISTER_AMPLE, 0);
+  calm.usable = 40 * kMiB;
+  const auto turns = policy.decide(calm, programs);
+  ASSERT_EQ(turns.size(), 1u);
+  EXPECT_EQ(turns[0].limit, 210 * kMiB);
 }
 
 }  // namespace

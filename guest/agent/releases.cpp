@@ -47,6 +47,7 @@ void Releases::begin(const cloister_condition& condition, std::uint64_t ticks) {
   need_.release = condition.release;
   need_.spare = balloon_ ? spare_of(signs) : free_but_kept(signs.free, condition);
   need_.available = std::min(condition.available, signs.available);
+  need_.usable = signs.available;
   if (condition.deadline > ticks) need_.deadline = (condition.deadline - ticks) / kTicksPerMillisecond + 1;
   awaited_ = members_.size();
   for (std::size_t i = 0; i < members_.size(); ++i) {

@@ -21,8 +21,8 @@ Units available_of(const ConditionInputs& inputs) {
   const Units room = inputs.target > inputs.held ? inputs.target - inputs.held : Units{};
   if (!inputs.guest_available) return room;
   // Free memory of the guest that has frames costs the host nothing more; all that has none may be free too.
-  const Units free = *inputs.guest_available;
-  const Units framed = free > inputs.without_frames ? free - inputs.without_frames : Units{};
+  const Units free = *inputs.guest_available, without = inputs.without_frames + inputs.swapped;
+  const Units framed = free > without ? free - without : Units{};
   return std::min(free, room + framed);
 }
 

@@ -87,6 +87,9 @@ TEST(ConditionFigures, WhatIsAvailableIsWhatMayStillBeHadAndWhatIsFreeWithFrames
   inputs.without_frames = {3'000};
   inputs.guest_available = Units{5'000};
   EXPECT_EQ(available_of(inputs), Units{4'000}) << "3000 of it have no frame, and 2000 more may be had";
+  inputs.swapped = Units{500};
+  EXPECT_EQ(available_of(inputs), Units{3'500}) << "what is kept elsewhere may be free too";
+  inputs.swapped = {};
   inputs.guest_available = Units{1'500};
   EXPECT_EQ(available_of(inputs), Units{1'500});
   inputs.held = {12'000};
