@@ -28,14 +28,14 @@ import harness  # noqa: E402
 
 MIB = 1 << 20
 MEMORY = 384     # MiB of each machine
-KEYS = 13_000    # Redis', with values of VALUE bytes: a cache of whole pages and pictures
-VALUE = 16_200   # smaller ones lie four and more to a page, and what is forgotten here and there frees none
+KEYS = 880     # Redis', with values of VALUE bytes: a cache of pictures
+VALUE = 240_000  # smaller ones share a page of its allocator, 64 KiB: what is forgotten here and there would free none
 JAVA_KEYS = 160_000
 FILE_MIB = 280
 SHRINK = 90      # seconds in which the pool becomes smaller, at most
 RESTED = 30      # seconds until what came back a page at a time is huge pages again, most of it
 MEASURE = 15     # seconds
-SETTLE = 5       # seconds that memory may go on moving in after the pool has shrunk
+SETTLE = 25      # seconds that memory may go on moving in after the pool has shrunk
 RATIOS = (2, 1.5)
 AGENT = "/tmp/cloister-agent --parts '{}' --config /tmp/agent.conf >>/tmp/agent.log 2>&1 & true"
 
@@ -64,10 +64,12 @@ class Job:
         return sum(int(value) for value in output[:-1]), float(output[-1])
 
 
-# Small keys are wanted more often, as the cube of an even distribution. What is not there costs ten digests.
-ASK = ("local n = tonumber(ARGV[1]) local k = 'k' .. math.floor(n * n * n / %d / %d) if not redis.call('get', k) then "
-       "local s = {} for i = 1, 10 do s[i] = redis.sha1hex(k .. i) end "
-       "redis.call('set', k, table.concat(s):rep(41):sub(1, %d)) end return 1") % (KEYS, KEYS, VALUE)
+# Small keys are wanted more often, as the cube of an even distribution. What is not there comes from elsewhere, which costs
+# this machine that it is put in: a piece of k0, as long as any and as bad to pack.
+SPREAD = 1_000_000_000  # so finely that each key is wanted
+ASK = ("local n = tonumber(ARGV[1]) / %d local k = math.floor(n * n * n * %d) if not redis.call('get', 'k' .. k) then "
+       "local from = k * 256 %% %d redis.call('set', 'k' .. k, redis.call('getrange', 'k0', from, from + %d)) end return 1"
+       ) % (SPREAD, KEYS, VALUE, VALUE - 1)
 REDIS_CEILING = "260mb"
 FILL = "redis-cli --pipe </mnt/keys >/dev/null"
 REDIS = [
@@ -76,7 +78,7 @@ REDIS = [
     FILL,
     f"redis-cli script load \"{ASK}\" >/tmp/ask",
 ]
-ASK_FOR_EVER = f"redis-benchmark -r {KEYS} -n 1000000000 -c 4 -P 4 -q EVALSHA $(cat /tmp/ask) 0 __rand_int__ >/dev/null 2>&1 & true"
+ASK_FOR_EVER = f"redis-benchmark -r {SPREAD} -n 1000000000 -c 4 -P 4 -q EVALSHA $(cat /tmp/ask) 0 __rand_int__ >/dev/null 2>&1 & true"
 HEAP_MIB = 260
 # One compiler, not two: each method that Java compiles is code that its guest writes, which the translator pays for dearly.
 JAVA = ["javac -J-Xint -J-XX:+UseSerialGC -d /tmp /mnt/Cache.java"]
@@ -152,8 +154,8 @@ class Town:
             shutil.copy(path, share)
         with open(share / "keys", "wb") as out:
             for key in range(KEYS):
-                name = b"k%d" % key
-                out.write(b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(name), name, VALUE, os.urandom(VALUE)))
+                name, size = b"k%d" % key, VALUE if key else 2 * VALUE
+                out.write(b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(name), name, size, os.urandom(size)))
         return share
 
     def _machine(self, name, system, share, folder):

@@ -19,7 +19,6 @@ import java.util.Random;
 public class Cache {
   static final int VALUE = 1000;
   static final int ENTRY = VALUE + 100;  // with its key, its node and its headers
-  static final int RELOAD = 10;          // digests of a value: what making it anew costs, where using it costs one
   static final double PART = 0.75;       // of the heap; the rest is for garbage on its way
 
   static long bound = Long.MAX_VALUE;
@@ -44,7 +43,6 @@ public class Cache {
     byte[] value = values.get(key);
     if (value == null) {
       value = make(key);
-      for (int i = 0; i < RELOAD; ++i) digest.update(value);
       values.put(key, value);
       ++made;
     }
