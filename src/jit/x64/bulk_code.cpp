@@ -23,7 +23,6 @@ namespace {
 
 constexpr i32 kWide = 32;  // bytes of a vector
 constexpr i32 kWord = 8;
-constexpr i32 kPage = static_cast<i32>(kPageSize);
 // With fewer rounds to go it does not pay.
 constexpr i32 kFewest = 4;
 constexpr std::size_t kVectors = 16;

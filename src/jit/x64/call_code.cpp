@@ -102,8 +102,9 @@ void RegionCode::by_handler(const Here& here, const Label& otherwise, const Labe
 }
 
 // Calls `function` with the site in rax. While the host's code works, all homes are in the State, where it
-// may change them. Comes back with its result in eax.
+// may change them. Comes back with its result in eax. Left out where nothing calls it, as in most regions.
 void RegionCode::emit_call(const Label& label, u64 (*function)(hart::State&, const CallSite&)) {
+  if (!is_used(label)) return;
   const Label done = a_.newLabel();
   a_.bind(label);
   spill_for_call();
@@ -123,6 +124,7 @@ void RegionCode::emit_calls() {
   emit_call(call_step_, run_step);
   emit_call(call_fill_, run_fill);
   emit_csr_call();
+  if (!is_used(call_last_)) return;
   a_.bind(call_last_);
   spill_for_call();
   a_.call(asmjit::imm(run_last));

@@ -29,12 +29,6 @@
 // is left to the ordinary code, which begins that instruction anew.
 namespace cloister::jit::x64 {
 
-namespace {
-
-constexpr i32 kPage = static_cast<i32>(kPageSize);
-
-}  // namespace
-
 void RegionCode::find_rounds() {
   for (const ir::Loop& loop : region_.loops) {
     Rounds rounds(loop, Homes(homes_, passes::rank_registers(region_, loop)));

@@ -169,6 +169,8 @@ class RegionCode final : private asmjit::ErrorHandler {
   void call_last_handler(const Here& here);
   void by_handler(const Here& here, const Label& otherwise, const Label& back);
   void emit_calls();
+  // By what was emitted so far. Precondition: it is not bound.
+  bool is_used(const Label& label) const { return holder_.labelEntry(label)->links() != nullptr; }
   void emit_call(const Label& label, u64 (*function)(hart::State&, const CallSite&));
   void spill_for_call();
 

@@ -13,6 +13,8 @@
 // Parts of a region's code that are noted before they are emitted.
 namespace cloister::jit::x64 {
 
+inline constexpr i32 kPage = static_cast<i32>(kPageSize);  // as instructions take it
+
 // Host registers for doing many rounds at once.
 struct BulkPlaces {
   std::vector<x86::Gp> pointers;  // by base
