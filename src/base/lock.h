@@ -38,6 +38,7 @@ enum class LockRank : int {
   kLease,       // a cell's allowance of frames: taken from and given back to under memory's locks
   kConsoleOutput,  // what a guest printed, on its way out: any device prints under its own lock
   kPosted,         // an event loop's posted calls: anyone may post under a lock of their own
+  kWorkshop,       // what harts want translated: held for moments, by a hart and by the thread that does it
   kLog,
 };
 

@@ -32,7 +32,10 @@ Hart::Hart(u64 id, memory::GuestMemory& memory, Environment& environment, const 
   reset(0, 0);
 }
 
-Hart::~Hart() { core_->memory.detach(core_->holder); }
+Hart::~Hart() {
+  if (core_->translator != nullptr) core_->translator->hart_ends();
+  core_->memory.detach(core_->holder);
+}
 
 void Hart::reset(u64 pc, u64 opaque) {
   State& s = core_->state;
@@ -85,6 +88,7 @@ void attend(Core& core) {
   if ((wanted & attention::kTimer) != 0) update_timer(core);
   if ((wanted & (attention::kTimer | attention::kInterrupt)) != 0) take_interrupt(core);
   if ((wanted & attention::kExit) != 0) core.exit = Exit::kRequest;
+  if ((wanted & attention::kCode) != 0) core.translator->take_up(core);
 }
 
 // Executes blocks until something must be done outside them.

@@ -20,7 +20,7 @@ void Mailbox::sleep(Nanos at_most) {
   const auto end = std::chrono::steady_clock::now() + nanoseconds(std::min(at_most.raw, kLongest));
   MutexLock lock(mutex_);
   asleep_.store(true);
-  while (attention_.load() == 0) {
+  while ((attention_.load() & ~attention::kCode) == 0) {
     const auto left = end - std::chrono::steady_clock::now();
     if (left <= nanoseconds(0) || !wake_.wait_for(mutex_, left)) break;
   }

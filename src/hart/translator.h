@@ -19,9 +19,13 @@ class Translator {
 
   // Whether a block that was entered so often should be translated.
   virtual bool is_hot(u32 heat) const = 0;
-  // Makes Block::translated of `block`, or leaves it alone. A safe point. May drop all blocks.
-  // Precondition: no block is being executed.
+  // Makes Block::translated of `block`, or leaves it alone, or has it made meanwhile. A safe point. May drop
+  // all blocks. Precondition: no block is being executed.
   virtual void translate(Core& core, Block& block) = 0;
+  // After attention::kCode: what was made meanwhile goes to its place. As translate().
+  virtual void take_up(Core& core) = 0;
+  // Nothing of the hart is touched any more by other threads.
+  virtual void hart_ends() = 0;
 
   enum class Outcome : u8 {
     kLeft,       // State::pc is where to go on

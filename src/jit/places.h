@@ -17,6 +17,10 @@ class Places {
   bool has(u64 offset) const { return (bits_[offset / 128] >> offset / 2 % 64 & 1) != 0; }
   // nullptr: none. Valid until the next put() or erase().
   T* find(u64 offset) { return has(offset) ? &values_[before(offset)] : nullptr; }
+  template <typename Visit>
+  void for_each(Visit visit) const {
+    for (const T& value : values_) visit(value);
+  }
   // In the place of what was there.
   void put(u64 offset, const T& value) {
     if (T* found = find(offset)) return (void)(*found = value);

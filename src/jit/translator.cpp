@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "hart/core.h"
 #include "hart/execute.h"
-#include "jit/ir/region.h"
-#include "jit/passes/passes.h"
 
 // From hot blocks to regions, and from one region to the next.
 //
@@ -45,16 +44,25 @@ u64 Translator::Region::runs(u64 offset) const {
   return 0;
 }
 
-Result<std::unique_ptr<Translator>> Translator::create(const TranslatorOptions& options) {
-  auto cache = TRY(CodeCache::create(options.code_cache));
-  return std::unique_ptr<Translator>(new Translator(options, std::move(cache)));
+Result<std::unique_ptr<Translator>> Translator::create(const TranslatorOptions& options,
+                                                       std::shared_ptr<Workshop> workshop) {
+  auto cache = TRY(CodeCache::create(options.code_cache, options.more_code));
+  return std::unique_ptr<Translator>(new Translator(options, std::move(cache), std::move(workshop)));
 }
 
-Translator::Translator(const TranslatorOptions& options, std::unique_ptr<CodeCache> cache)
+Translator::Translator(const TranslatorOptions& options, std::unique_ptr<CodeCache> cache,
+                       std::shared_ptr<Workshop> workshop)
     : options_(options),
       cache_(std::move(cache)),
       thunks_(x64::make_thunks(*cache_)),
-      kept_(cache_->used()) {}
+      kept_(cache_->used()),
+      workshop_(std::move(workshop)) {}
+
+Translator::~Translator() { hart_ends(); }
+
+void Translator::hart_ends() {
+  if (workshop_ != nullptr) workshop_->forget(client_);
+}
 
 Translator::Page* Translator::page_of(u64 address) {
   const Gpn number = gpn_of({address});
@@ -83,9 +91,14 @@ void Translator::translate(hart::Core& core, hart::Block& block) {
     block.translated = known->entry;
     return;
   }
-  const u64 clears = statistics_.clears;
-  const void* made = make(core, address, better ? Tier::kFinal : Tier::kFirst);
-  if (clears == statistics_.clears) block.translated = made;
+  std::unique_ptr<Order> wanted = order(core, address, better ? Tier::kFinal : Tier::kFirst);
+  if (wanted == nullptr) return;
+  if (workshop_ != nullptr && workshop_->take(client_, wanted, core.state.attention)) return;
+  deliver(core, *make(std::move(wanted)));
+}
+
+void Translator::take_up(hart::Core& core) {
+  for (const auto& product : workshop_->collect(client_)) deliver(core, *product);
 }
 
 // -- Validity ---------------------------------------------------------------------------------------------
@@ -107,7 +120,7 @@ void Translator::validate(hart::Core& core, Page& page) {
 // `now` is null where the page is no memory.
 void Translator::drop_changed(hart::Core& core, Page& page, const PageCopy* now) {
   const auto is_of = [&](const Region& region) {
-    return std::all_of(region.spans.begin(), region.spans.end(), [&](const Region::Span& span) {
+    return std::all_of(region.spans.begin(), region.spans.end(), [&](const Product::Span& span) {
       return std::memcmp(page.bytes->data() + span.begin, now->data() + span.begin, span.end - span.begin) ==
              0;
     });
@@ -145,95 +158,98 @@ void Translator::retire(hart::Core& core, Region& region) {
 // -- Making -----------------------------------------------------------------------------------------------
 
 // What was never executed would only take room and time. What has code already is reached by a slot, but from
-// a region that runs much a slot costs too much.
-ir::Region Translator::read(hart::Core& core, u64 address, std::span<const std::byte, kPageSize> page,
-                            Tier tier) {
-  const bool first = tier == Tier::kFirst;
+// a region that runs much a slot costs too much. While the order is out, a region that is to be made anew
+// does not count.
+std::unique_ptr<Order> Translator::order(hart::Core& core, u64 address, Tier tier) {
+  auto order = std::make_unique<Order>();
+  order->page = gpn_of({address});
+  order->offset = static_cast<u16>(address & kPageMask);
+  order->tier = tier;
+  order->is_alone = options_.is_alone;
+  const u64 pc = core.state.pc;
+  order->pc = ((pc ^ address) & kPageMask) == 0 ? pc : address;
+  if (!read_page(core, order->page, order->bytes)) return nullptr;
+  if (const auto* starts = core.blocks.starts(order->page)) order->wanted = *starts;
   Page* const known = page_of(address);
-  const auto has_code = [known](u16 offset) { return known != nullptr && known->places.has(offset); };
-  const auto* starts = core.blocks.starts(gpn_of({address}));
-  const auto was_executed = [&](u16 offset) { return starts != nullptr && starts->test(offset / 2u); };
-  const auto wanted = [&](u16 offset) { return was_executed(offset) && !(first && has_code(offset)); };
-  std::vector<u16> executed;
-  for (u16 offset = 0; offset < kPageSize && !first; offset = static_cast<u16>(offset + 2)) {
-    if (was_executed(offset)) executed.push_back(offset);
-  }
-  ir::Region region = ir::build(page, static_cast<u16>(address & kPageMask),
-                                first ? ir::kFirstLimits : ir::kHotLimits, wanted, executed);
-  region.page = gpn_of({address});
-  region.is_alone = options_.is_alone;
-  region.counts_entries = first;
-  if (first) return region;
-  for (ir::Block& block : region.blocks) {
-    const Place* const place = known != nullptr ? known->places.find(block.begin) : nullptr;
-    if (place != nullptr) block.runs = place->region->runs(block.begin);
-  }
-  return region;
+  if (known == nullptr) return order;
+  known->places.for_each([&](const Place& place) {
+    const u16 offset = place.entry->offset;
+    if (tier == Tier::kFirst) return (void)order->wanted.reset(offset / 2u);
+    if (const u64 runs = place.region->runs(offset)) order->runs.push_back({offset, runs});
+  });
+  if (Place* const old = place_of(address)) old->region->code.header->heat = std::numeric_limits<i64>::max();
+  return order;
 }
 
-const void* Translator::make(hart::Core& core, u64 address, Tier tier) {
-  PageCopy page;
-  if (!read_page(core, gpn_of({address}), page)) return nullptr;
-  Page* const known = page_of(address);
-  if (known != nullptr && *known->bytes != page) drop_changed(core, *known, &page);
-  ir::Region region = read(core, address, page, tier);
-  if (region.blocks.front().steps.empty()) return nullptr;
-  passes::fuse(region);
-  passes::find_constants(region);
-  passes::find_dead(region);
-  passes::group_accesses(region);
-  if (tier == Tier::kFinal) passes::find_loops(region);
-  const x64::Image image = x64::compile(region);
-  auto code = x64::place(image, *cache_, thunks_);
+// Code for what stands in the page now gets its place. All others who came to want it meanwhile find it.
+void Translator::deliver(hart::Core& core, const Product& product) {
+  const Order& order = *product.order;
+  if (product.image.entries.empty()) return;
+  const auto frame = core.memory.frame(core.holder, order.page, memory::Access::kRead);
+  if (!frame || !product.is_of(frame->host)) return refuse(core, product);
+  if (Page* const page = page_of(order.address().raw)) make_room(core, *page, product);
+  if (order.tier == Tier::kFirst && place_of(order.address().raw) != nullptr) return;
+  auto code = x64::place(product.image, *cache_, thunks_);
   if (!code) {
     clear(core);
-    code = x64::place(image, *cache_, thunks_);
+    code = x64::place(product.image, *cache_, thunks_);
   }
-  if (!code) return nullptr;
+  if (code) add_region(core, product, std::move(*code));
+}
+
+// Among the bytes that the page's regions are made of: the product's, which are memory's now. Where they were
+// others, regions may have changed.
+void Translator::make_room(hart::Core& core, Page& page, const Product& product) {
+  validate(core, page);
+  if (product.is_of(page.bytes->data())) return;
+  PageCopy now = *page.bytes;
+  product.copy_to(now);
+  drop_changed(core, page, &now);
+}
+
+// The guest's code has changed meanwhile. It may be ordered again.
+void Translator::refuse(hart::Core& core, const Product& product) {
+  const u64 page = product.order->page.address().raw;
+  for (const x64::Image::Entry& entry : product.image.entries) {
+    hart::Block* const block = core.blocks.find(page + entry.offset);
+    if (block != nullptr && block->translated == nullptr) block->heat = 0;
+  }
+  Place* const old = place_of(product.order->address().raw);
+  if (old != nullptr && !old->region->is_final) heat_up(*old->region);
+}
+
+void Translator::add_region(hart::Core& core, const Product& product, x64::Code code) {
+  const Order& order = *product.order;
   Region& made = *regions_.emplace_back(std::make_unique<Region>());
-  made.code = std::move(*code);
-  Page& home = pages_.try_emplace(gpn_of({address}).raw).first->second;
+  made.code = std::move(code);
+  Page& home = pages_.try_emplace(order.page.raw).first->second;
   if (home.bytes == nullptr) {
-    home.number = gpn_of({address});
+    home.number = order.page;
     home.epoch = core.state.epoch;
-    home.bytes = std::make_unique<PageCopy>(page);
+    home.bytes = std::make_unique<PageCopy>(order.bytes);
   }
   made.page = &home;
   made.index = regions_.size() - 1;
-  made.is_final = tier == Tier::kFinal;
-  const u64 pc = core.state.pc;
-  made.pc = ((pc ^ address) & kPageMask) == 0 ? pc : address;
-  note_sources(made, region);
+  made.is_final = order.tier == Tier::kFinal;
+  made.pc = order.pc;
+  made.spans = product.spans;
+  home.begin = std::min(home.begin, made.spans.front().begin);
+  home.end = std::max(home.end, made.spans.back().end);
+  ++statistics_.regions;
+  statistics_.bytes += made.code.size;
+  statistics_.steps += product.steps;
   publish(core, made);
-  return &made.code.entries.front();
 }
 
-// The blocks' bytes, each once.
-void Translator::note_sources(Region& region, const ir::Region& made_of) {
-  ++statistics_.regions;
-  statistics_.bytes += region.code.size;
-  std::vector<Region::Span>& spans = region.spans;
-  for (const ir::Block& block : made_of.blocks) {
-    statistics_.steps += block.steps.size();
-    spans.push_back({block.begin, block.end});
-  }
-  std::sort(spans.begin(), spans.end(), [](auto a, auto b) { return a.begin < b.begin; });
-  std::size_t last = 0;
-  for (const Region::Span& span : spans) {
-    if (span.begin > spans[last].end) {
-      spans[++last] = span;
-    } else {
-      spans[last].end = std::max(spans[last].end, span.end);
-    }
-  }
-  spans.resize(last + 1);
-  region.page->begin = std::min(region.page->begin, spans.front().begin);
-  region.page->end = std::max(region.page->end, spans.back().end);
+// Its code has so much to do before it is hot.
+void Translator::heat_up(Region& region) const {
+  *region.code.header = {&region, i64{options_.very_hot} * x64::kEntryWeight};
+  region.is_hot = false;
 }
 
 // From now on blocks and slots lead there, also from what it takes the place of.
 void Translator::publish(hart::Core& core, Region& region) {
-  *region.code.header = {&region, i64{options_.very_hot} * x64::kEntryWeight};
+  heat_up(region);
   region.page->regions.push_back(&region);
   for (x64::Code::Entry& entry : region.code.entries) {
     entry.home = region.page;
@@ -261,7 +277,7 @@ void Translator::supersede(Region& old, const Region& better) {
 // The region was entered very often: at the next opportunity it is made anew.
 void Translator::want_better(hart::Core& core, x64::Header* header) {
   auto& region = *static_cast<Region*>(header->owner);
-  region.code.header->heat = i64{options_.very_hot} * x64::kEntryWeight;
+  heat_up(region);
   region.is_hot = true;
   core.wanted = core.blocks.find(region.page->number.address().raw + (core.state.pc & kPageMask));
 }
@@ -274,6 +290,7 @@ void Translator::clear(hart::Core& core) {
   regions_.clear();
   retired_.clear();
   open_slot_ = nullptr;
+  core.wanted = nullptr;
   cache_->clear(kept_);
   hart::drop_blocks(core);
 }

@@ -10,14 +10,17 @@
 #include "base/result.h"
 #include "hart/translator.h"
 #include "jit/code_cache.h"
-#include "jit/ir/region.h"
+#include "jit/order.h"
 #include "jit/places.h"
+#include "jit/workshop.h"
 #include "jit/x64/compiler.h"
 
 namespace cloister::jit {
 
 struct TranslatorOptions {
   Bytes code_cache{16 * kMiB};
+  std::shared_ptr<CodeAllowance> more_code =
+      nullptr;            // what it may have beside that, if others leave it some
   bool is_alone = false;  // the hart is its machine's only one
   // A block entered so often is translated. Bound: translating an instruction costs about as much as
   // interpreting it a few hundred times, and a block that ran 24 times is likely to run thousands of times.
@@ -46,10 +49,16 @@ struct TranslatorStatistics {
 // without a look, for they are right together.
 class Translator final : public hart::Translator {
  public:
-  static Result<std::unique_ptr<Translator>> create(const TranslatorOptions& options);
+  // With a workshop, which the translators of a machine share, regions are made there while the hart goes on;
+  // without, at once.
+  static Result<std::unique_ptr<Translator>> create(const TranslatorOptions& options,
+                                                    std::shared_ptr<Workshop> workshop = nullptr);
+  ~Translator() override;
 
   bool is_hot(u32 heat) const override { return heat == options_.hot; }
   void translate(hart::Core& core, hart::Block& block) override;
+  void take_up(hart::Core& core) override;
+  void hart_ends() override;
   const void* find(const hart::Block& block) override;
   const void* enter(hart::Core& core, hart::Block& block) override;
   bool renew(hart::Core& core, hart::JumpEntry& jump) override;
@@ -65,15 +74,11 @@ class Translator final : public hart::Translator {
   struct Region {
     x64::Code code;
     Page* page = nullptr;
-    std::size_t index = 0;  // in regions_
-    bool is_final = false;  // never made anew
-    bool is_hot = false;    // to be made anew
-    struct Span {
-      u16 begin;
-      u16 end;
-    };
-    std::vector<Span> spans;  // what the code was made of, offsets in the page
-    u64 pc = 0;               // where the guest was when it was made
+    std::size_t index = 0;             // in regions_
+    bool is_final = false;             // never made anew
+    bool is_hot = false;               // to be made anew
+    std::vector<Product::Span> spans;  // what the code was made of, offsets in the page
+    u64 pc = 0;                        // where the guest was when it was made
 
     const x64::Code::Entry* entry(u64 offset) const;  // nullptr when no block begins there
     u64 runs(u64 offset) const;                       // of the block that begins there, if counted
@@ -82,7 +87,6 @@ class Translator final : public hart::Translator {
     Region* region;
     const x64::Code::Entry* entry;
   };
-  using PageCopy = std::array<std::byte, kPageSize>;
   // A page of guest memory that has regions.
   struct Page {
     Gpn number;
@@ -95,19 +99,22 @@ class Translator final : public hart::Translator {
     u16 end = 0;
   };
 
-  Translator(const TranslatorOptions& options, std::unique_ptr<CodeCache> cache);
+  Translator(const TranslatorOptions& options, std::unique_ptr<CodeCache> cache,
+             std::shared_ptr<Workshop> workshop);
   Page* page_of(u64 address);  // nullptr: it has no regions
   Place* place_of(u64 address);
   void validate(hart::Core& core, Page& page);
   const x64::Code::Entry* right_entry(hart::Core& core, const hart::Block& block);
   void drop_changed(hart::Core& core, Page& page, const PageCopy* now);
   void retire(hart::Core& core, Region& region);
-  enum class Tier : u8 { kFirst, kFinal };
-  const void* make(hart::Core& core, u64 address, Tier tier);
-  ir::Region read(hart::Core& core, u64 address, std::span<const std::byte, kPageSize> page, Tier tier);
+  std::unique_ptr<Order> order(hart::Core& core, u64 address, Tier tier);
+  void deliver(hart::Core& core, const Product& product);
+  void make_room(hart::Core& core, Page& page, const Product& product);
+  void refuse(hart::Core& core, const Product& product);
   void want_better(hart::Core& core, x64::Header* header);
+  void heat_up(Region& region) const;
   void supersede(Region& old, const Region& better);
-  void note_sources(Region& region, const ir::Region& made_of);
+  void add_region(hart::Core& core, const Product& product, x64::Code code);
   void publish(hart::Core& core, Region& region);
   void clear(hart::Core& core);
   void lead(const std::byte* from, const void* to);
@@ -124,6 +131,8 @@ class Translator final : public hart::Translator {
   const std::byte* open_slot_ = nullptr;
   u64 open_pc_ = 0;
   Gpn open_page_;
+  const std::shared_ptr<Workshop> workshop_;
+  Workshop::Client client_;
   TranslatorStatistics statistics_;
 };
 

@@ -29,9 +29,17 @@ Result<Translators> make_translators(const MachineConfig& config) {
   if (config.engine == Engine::kInterpreter) return translators;
   jit::TranslatorOptions options;
   options.is_alone = config.cpus == 1;
-  options.code_cache.raw = kTranslatedCode.raw / config.cpus / kPageSize * kPageSize;
-  if (config.stress.code) options.code_cache = kTinyCode;
-  for (auto& translator : translators) translator = TRY(jit::Translator::create(options));
+  // Half of it is for whoever needs it.
+  const u64 own = config.cpus == 1 ? kTranslatedCode.raw : kTranslatedCode.raw / 2 / config.cpus;
+  options.code_cache.raw = own / kPageSize * kPageSize;
+  if (config.cpus > 1)
+    options.more_code = std::make_shared<jit::CodeAllowance>(Bytes{kTranslatedCode.raw / 2});
+  if (config.stress.code) {
+    options.code_cache = kTinyCode;
+    options.more_code = nullptr;
+  }
+  const auto workshop = std::make_shared<jit::Workshop>();
+  for (auto& translator : translators) translator = TRY(jit::Translator::create(options, workshop));
   return translators;
 }
 

@@ -153,8 +153,9 @@ class Twins::Machine {
 Twins::Twins(u64 seed, const TwinOptions& options)
     : options_(options),
       random_(seed + 1),
-      translator_(
-          jit::Translator::create({.code_cache = options.code_cache, .hot = 2, .very_hot = 8}).take()),
+      translator_(jit::Translator::create({.code_cache = options.code_cache, .hot = 2, .very_hot = 8},
+                                          options.beside ? std::make_shared<jit::Workshop>() : nullptr)
+                      .take()),
       tested_(std::make_unique<Machine>(
           seed, hart::HartOptions{.tlb_entries = options.tlb_entries, .translator = translator_.get()})),
       reference_(std::make_unique<Machine>(seed, hart::HartOptions{})) {}

@@ -23,6 +23,8 @@ struct TwinOptions {
   bool forgets = false;
   // Pages of its data come to be a vault's between turns, so what is written to one moves it meanwhile.
   bool shares = false;
+  // Regions are made by another thread, while the hart goes on.
+  bool beside = false;
 };
 
 class Twins {

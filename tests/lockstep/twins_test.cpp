@@ -92,6 +92,19 @@ TEST(Twins, LoopsAgreeWithLittleRoom) {
 
 TEST(Twins, LoopsAgreeWhosePagesMoveAsTheyWrite) { agree({.name = "shared pages", .shares = true}); }
 
+// Wherever a hart may be when a region that it ordered is ready.
+TEST(Twins, LoopsAgreeThatAreTranslatedBeside) { agree({.name = "beside", .beside = true}); }
+TEST(Twins, LoopsAgreeThatAreTranslatedBesideShortTurns) {
+  agree({.name = "beside, short turns", .longest_turn = 3, .beside = true});
+}
+TEST(Twins, LoopsAgreeThatAreTranslatedBesideWithLittleRoom) {
+  agree({.name = "beside, with little room",
+         .tlb_entries = 4,
+         .code_cache = Bytes{256 * kKiB},
+         .forgets = true,
+         .beside = true});
+}
+
 // Whoever wants a safe point, and whenever: the guest sees nothing of it.
 TEST(Twins, LoopsAgreeWhileAnotherThreadAsksForSafePoints) {
   const u64 seed = given("CLOISTER_SEED", 1);

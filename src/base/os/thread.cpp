@@ -2,6 +2,7 @@
 #include "base/os/thread.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <system_error>
 #include <utility>
@@ -32,6 +33,8 @@ Thread& Thread::operator=(Thread&& other) noexcept {
 void Thread::join() {
   if (running()) thread_.join();
 }
+
+u32 current_cpu() { return static_cast<u32>(::sched_getcpu()); }
 
 void set_thread_name(const std::string& name) {
   // Bound: the kernel keeps 15 bytes and a NUL.

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/result.h"
+#include "base/units.h"
 
 namespace cloister::os {
 
@@ -26,6 +27,9 @@ class Thread {
  private:
   std::thread thread_;
 };
+
+// The host's CPU that runs the calling thread; it may be another one the moment after.
+u32 current_cpu();
 
 // The calling thread's own name.
 void set_thread_name(const std::string& name);

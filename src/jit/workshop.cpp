@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jit/workshop.h"
+
+#include <algorithm>
+
+#include "base/os/clock.h"
+#include "hart/state.h"
+
+// Blocks become hot in swarms: those of a loop all within one round. The first one's region has the others in
+// it, but they are ordered before that is known. So when a region is ready, or one is ordered, what the one
+// has is taken out of the other's order; an order whose own block is among it is none any more.
+namespace cloister::jit {
+namespace {
+
+// False: nothing is left to do.
+bool take_out(const Product& product, Order& order) {
+  if (order.page != product.order->page || order.tier != Tier::kFirst) return true;
+  if (product.has_entry(order.offset)) return false;
+  for (const x64::Image::Entry& entry : product.image.entries) order.wanted.reset(entry.offset / 2u);
+  return true;
+}
+
+}  // namespace
+
+Workshop::~Workshop() {
+  os::Thread thread;
+  {
+    const MutexLock lock(mutex_);
+    closes_ = true;
+    changed_.notify_all();
+    thread = std::move(thread_);
+  }
+  thread.join();
+}
+
+bool Workshop::take(Client& client, std::unique_ptr<Order>& order, std::atomic<u32>& attention) {
+  const MutexLock lock(mutex_);
+  client.attention = &attention;
+  if (jobs_.size() >= kMostJobs) return false;
+  if (refuse_ > 0) return --refuse_, false;
+  for (const auto& product : client.ready) {
+    if (!take_out(*product, *order)) return true;
+  }
+  if (!thread_.running()) {
+    auto started = os::Thread::start("translator", [this] { work(); });
+    if (!started.ok()) return false;
+    thread_ = started.take();
+  }
+  jobs_.push_back({&client, std::move(order), os::monotonic_now(), os::current_cpu()});
+  if (sleeps_) changed_.notify_one();
+  return true;
+}
+
+std::vector<std::shared_ptr<const Product>> Workshop::collect(Client& client) {
+  const MutexLock lock(mutex_);
+  return std::exchange(client.ready, {});
+}
+
+void Workshop::forget(Client& client) {
+  const MutexLock lock(mutex_);
+  std::erase_if(jobs_, [&](const Job& job) { return job.client == &client; });
+  while (served_ == &client) finished_.wait(mutex_);
+  client.ready.clear();
+  client.attention = nullptr;
+}
+
+void Workshop::finish(Client& client, std::shared_ptr<const Product> product) {
+  std::erase_if(jobs_, [&](Job& job) { return job.client == &client && !take_out(*product, *job.order); });
+  client.ready.push_back(std::move(product));
+  client.attention->fetch_or(hart::attention::kCode);
+}
+
+void Workshop::judge(const Job& woken_by) {
+  if (os::monotonic_now() - woken_by.since < kPrompt && os::current_cpu() != woken_by.cpu) {
+    refuse_next_ = kFewestRefused;
+    return;
+  }
+  refuse_ = refuse_next_;
+  refuse_next_ = std::min(2 * refuse_next_, kMostRefused);
+}
+
+void Workshop::work() {
+  mutex_.lock();
+  while (!closes_) {
+    if (jobs_.empty()) {
+      sleeps_ = true;
+      changed_.wait(mutex_);
+      sleeps_ = false;
+      if (!jobs_.empty()) judge(jobs_.front());
+      continue;
+    }
+    Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    served_ = job.client;
+    mutex_.unlock();
+    auto product = make(std::move(job.order));
+    mutex_.lock();
+    finish(*job.client, std::move(product));
+    served_ = nullptr;
+    finished_.notify_all();
+  }
+  mutex_.unlock();
+}
+
+}  // namespace cloister::jit

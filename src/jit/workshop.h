@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "base/lock.h"
+#include "base/os/thread.h"
+#include "jit/order.h"
+
+namespace cloister::jit {
+
+// A thread that makes what the harts of a machine order, while these go on: one for all of them.
+//
+// It shares nothing with a hart but orders, products and the hart's attention word. A product is immutable,
+// so who holds a pointer to it needs no lock. Outlives its clients.
+//
+// Where the host has no CPU to spare the thread only takes the hart's, and the hart had better do it: what it
+// waits for it interprets meanwhile. That shows when the thread is woken: it comes late, or where the hart
+// was. Then orders are refused for a while, longer each time.
+class Workshop {
+ public:
+  // A hart's translator.
+  class Client {
+   private:
+    friend class Workshop;
+    std::atomic<u32>* attention = nullptr;
+    std::vector<std::shared_ptr<const Product>> ready;
+  };
+
+  Workshop() = default;
+  ~Workshop();
+  Workshop(const Workshop&) = delete;
+  Workshop& operator=(const Workshop&) = delete;
+
+  // Takes the order, unless there is no thread, no CPU for it or too much to do: then the caller has it
+  // still, and makes it himself. When something is ready, attention::kCode is set in the client's word.
+  bool take(Client& client, std::unique_ptr<Order>& order, std::atomic<u32>& attention);
+  // What is ready, in the order of making.
+  std::vector<std::shared_ptr<const Product>> collect(Client& client);
+  // All that the client ordered is forgotten, and its word touched no more.
+  void forget(Client& client);
+
+ private:
+  struct Job {
+    Client* client;
+    std::unique_ptr<Order> order;
+    Nanos since;
+    u32 cpu;
+  };
+  // Bound: of so many, the last waits for two milliseconds.
+  static constexpr std::size_t kMostJobs = 32;
+  // Bound: who finds no CPU for so long finds none that is idle.
+  static constexpr Nanos kPrompt{500'000};
+  static constexpr u32 kFewestRefused = 16, kMostRefused = 1024;
+
+  void work();
+  void judge(const Job& woken_by) REQUIRES(mutex_);
+  void finish(Client& client, std::shared_ptr<const Product> product) REQUIRES(mutex_);
+
+  Mutex mutex_{LockRank::kWorkshop};
+  Condition changed_;   // there are jobs, or the end is near
+  Condition finished_;  // a job
+  std::deque<Job> jobs_ GUARDED_BY(mutex_);
+  const Client* served_ GUARDED_BY(mutex_) = nullptr;  // whose job is being done
+  bool sleeps_ GUARDED_BY(mutex_) = false;
+  bool closes_ GUARDED_BY(mutex_) = false;
+  u32 refuse_ GUARDED_BY(mutex_) = 0;                    // so many orders from now on,
+  u32 refuse_next_ GUARDED_BY(mutex_) = kFewestRefused;  // and when the thread is late again
+  os::Thread thread_ GUARDED_BY(mutex_);                 // from the first order on
+};
+
+}  // namespace cloister::jit
