@@ -16,6 +16,7 @@
 // kept.
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "isa/properties.h"
 #include "jit/passes/passes.h"
@@ -147,25 +148,68 @@ class Grouper {
   std::vector<i64> bases_;  // by group: the first's base register, from the origin
 };
 
-// By block: whether the region's code comes back to it without being left.
-std::vector<bool> find_cycles(const ir::Region& region) {
-  constexpr std::size_t kMostBlocks = 64;
-  const std::size_t count = region.blocks.size();
-  if (count > kMostBlocks) return std::vector<bool>(count, true);
-  std::vector<u64> reached(count, 0);  // by block: those that may follow, as bits
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (std::size_t i = count; i-- > 0;) {
-      u64 all = reached[i];
-      ir::for_each_follower(region.blocks[i], [&](u32 next) { all |= u64{1} << next | reached[next]; });
-      changed |= all != reached[i];
-      reached[i] = all;
+// Bits stand for blocks.
+class Cycles {
+ public:
+  explicit Cycles(const ir::Region& region) : region_(region), reached_(region.blocks.size(), 0) {}
+
+  // By block: whether the region's code comes back to it without being left. What a block calls that does,
+  // does too.
+  std::vector<bool> find() {
+    const std::size_t count = reached_.size();
+    if (count > kMostBlocks) return std::vector<bool>(count, true);
+    while (extend()) {
     }
+    u64 all = 0;
+    for (std::size_t i = 0; i < count; ++i) all |= reached_[i] & u64{1} << i;
+    for (std::size_t i = 0; i < count; ++i) {
+      const ir::Block& block = region_.blocks[i];
+      if ((all >> i & 1) == 0 || behind_call(block) == 0) continue;
+      all |= u64{1} << block.taken | reached_[static_cast<u32>(block.taken)];
+    }
+    std::vector<bool> result;
+    for (std::size_t i = 0; i < count; ++i) result.push_back((all >> i & 1) != 0);
+    return result;
   }
-  std::vector<bool> result;
-  for (std::size_t i = 0; i < count; ++i) result.push_back((reached[i] >> i & 1) != 0);
-  return result;
-}
+
+ private:
+  static constexpr std::size_t kMostBlocks = 64;
+
+  bool extend() {
+    bool changed = false;
+    for (std::size_t i = reached_.size(); i-- > 0;) {
+      u64 all = reached_[i];
+      for (u64 next = followers(region_.blocks[i]); next != 0; next &= next - 1)
+        all |= (next & -next) | reached_[static_cast<std::size_t>(std::countr_zero(next))];
+      changed |= all != reached_[i];
+      reached_[i] = all;
+    }
+    return changed;
+  }
+
+  // A return goes behind its own call: so that is where the call goes.
+  u64 followers(const ir::Block& block) const {
+    u64 result = behind_call(block);
+    if (block.taken != ir::kLeaves) result |= u64{1} << block.taken;
+    if (block.next != ir::kLeaves) result |= u64{1} << block.next;
+    if (!block.by_table) return result;
+    for (const i32 one : block.targets) result |= u64{1} << one;
+    return result;
+  }
+
+  u64 behind_call(const ir::Block& block) const {
+    if (block.taken == ir::kLeaves || block.steps.back().insn.op != Op::jal ||
+        block.steps.back().insn.rd == 0)
+      return 0;
+    for (std::size_t i = 0; i < region_.blocks.size(); ++i) {
+      if (region_.blocks[i].begin == block.end) return u64{1} << i;
+    }
+    return 0;
+  }
+
+  const ir::Region& region_;
+  std::vector<u64> reached_;  // by block: those that may follow
+};
 
 // The slots go to what runs most, which is what is kept; a group without one is none.
 void assign_slots(ir::Region& region) {
@@ -205,7 +249,7 @@ void mark_crossed(ir::Block& block) {
 }  // namespace
 
 void group_accesses(ir::Region& region) {
-  const std::vector<bool> comes_back = find_cycles(region);
+  const std::vector<bool> comes_back = Cycles(region).find();
   for (std::size_t i = 0; i < region.blocks.size(); ++i) Grouper(region.blocks[i], comes_back[i]).run();
   assign_slots(region);
   for (ir::Block& block : region.blocks) mark_crossed(block);

@@ -85,5 +85,37 @@ TEST(Groups, InALoopThatCallsAnotherPageNothingIsKept) {
   EXPECT_FALSE(block.groups[block.steps[0].group].is_kept);
 }
 
+// The function's return may go behind either call, but each time behind its own.
+TEST(Groups, CallsWithinTheRegionMakeNoLoop) {
+  const ir::Region region = grouped({{.op = Op::jal, .rd = reg::ra, .imm = 28},
+                                     {.op = Op::ld, .rd = reg::a0, .rs1 = reg::a5, .imm = 0},
+                                     {.op = Op::ld, .rd = reg::a1, .rs1 = reg::a5, .imm = 8},
+                                     {.op = Op::jal, .rd = reg::ra, .imm = 16},
+                                     {.op = Op::jal, .rd = reg::ra, .imm = 2 * static_cast<i32>(kPageSize)},
+                                     {.op = Op::jal, .imm = -20},
+                                     {.op = Op::ebreak},
+                                     {.op = Op::addi, .rd = reg::a2, .rs1 = reg::a2, .imm = 1},
+                                     {.op = Op::jalr, .rs1 = reg::ra}});
+  for (const ir::Block& block : region.blocks) {
+    for (const ir::Group& group : block.groups) EXPECT_FALSE(group.is_kept);
+  }
+}
+
+TEST(Groups, WhatALoopCallsIsInTheLoop) {
+  const ir::Region region = grouped({{.op = Op::jal, .rd = reg::ra, .imm = 16},
+                                     {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 8},
+                                     {.op = Op::bne, .rs1 = reg::a5, .rs2 = reg::a4, .imm = -8},
+                                     {.op = Op::ebreak},
+                                     {.op = Op::ld, .rd = reg::a0, .rs1 = reg::a5, .imm = 0},
+                                     {.op = Op::ld, .rd = reg::a1, .rs1 = reg::a5, .imm = 8},
+                                     {.op = Op::beq, .rs1 = reg::a1, .rs2 = 0, .imm = -8},
+                                     {.op = Op::jalr, .rs1 = reg::ra}});
+  bool is_kept = false;
+  for (const ir::Block& block : region.blocks) {
+    for (const ir::Group& group : block.groups) is_kept |= group.is_kept;
+  }
+  EXPECT_TRUE(is_kept);
+}
+
 }  // namespace
 }  // namespace cloister::jit::passes
