@@ -28,10 +28,10 @@ import harness  # noqa: E402
 
 MIB = 1 << 20
 MEMORY = 384     # MiB of each machine
-KEYS = 880     # Redis', with values of VALUE bytes: a cache of pictures
+KEYS = 880       # Redis', with values of VALUE bytes: a cache of pictures
 VALUE = 240_000  # smaller ones share a page of its allocator, 64 KiB: what is forgotten here and there would free none
 JAVA_KEYS = 160_000
-FILE_MIB = 280
+FILE_MIB = 220
 SHRINK = 90      # seconds in which the pool becomes smaller, at most
 RESTED = 30      # seconds until what came back a page at a time is huge pages again, most of it
 MEASURE = 15     # seconds
@@ -87,10 +87,12 @@ RUN_JAVA = (
     f"-XX:ShenandoahUncommitDelay=1000 -XX:ShenandoahGuaranteedGCInterval=10000 -cp /tmp Cache {JAVA_KEYS} /tmp/java.out "
     ">/tmp/java.log 2>&1 & echo $! >/tmp/java.pid; "
     "(until [ -s /tmp/java.out ]; do sleep 0.5; kill -0 $(cat /tmp/java.pid) || { cat /tmp/java.log; exit 1; }; done)")
+# In its group, which what is read counts for.
+FILL_CACHE = "echo 1 >/proc/sys/vm/drop_caches; sh -c 'echo 0 >/sys/fs/cgroup/reader/cgroup.procs; cat /files/file'"
 FILES = [
     "mkdir -p /files && mount -t ext4 -o ro /dev/vdb /files",
     "mount -t cgroup2 none /sys/fs/cgroup && echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir /sys/fs/cgroup/reader",
-    "cat /files/file >/dev/null",
+    f"({FILL_CACHE}) >/dev/null",
 ]
 READ = ("sh -c 'echo 0 >/sys/fs/cgroup/reader/cgroup.procs; exec python3 /mnt/reader.py /files/file /tmp/reader.out' & "
         "until [ -s /tmp/reader.out ]; do sleep 0.5; done")
@@ -102,7 +104,7 @@ JOBS = {
     "java": Job("[jvm cache]\npid-file = /tmp/java.pid\n", JAVA, RUN_JAVA, "tail -n 1 /tmp/java.out | cut -d ' ' -f 1",
                 "touch /tmp/java.out.whole; while [ -e /tmp/java.out.whole ]; do sleep 0.2; done"),
     "files": Job("[cgroup reader]\npath = /sys/fs/cgroup/reader\n", FILES, READ, "tail -n 1 /tmp/reader.out | cut -d ' ' -f 1",
-                 "echo max >/sys/fs/cgroup/reader/memory.high; cat /files/file"),
+                 f"echo max >/sys/fs/cgroup/reader/memory.high; {FILL_CACHE}"),
 }
 
 

@@ -93,7 +93,9 @@ void BalloonApp::look() {
   bounds.most = balloon_.most();
   if (order_.target > held()) bounds.room = room_in_groups();
   if (signs.time < refused_until_) bounds.room = 0;
-  Step step = policy_.decide(signs, {order_.target, order_.rate}, bounds, held());
+  cloister_condition condition = {};
+  (void)guest::read_condition(condition);
+  Step step = policy_.decide(signs, {order_.target, order_.rate, condition.swap_in_rate}, bounds, held());
   std::uint32_t reason = carry_out(step);
   if (signs.time < refused_until_ && reason == CLOISTER_BALLOON_LIMIT) reason = refusal_;
   report(reason, signs.time);

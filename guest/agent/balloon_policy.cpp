@@ -20,6 +20,9 @@
 //   and fro: waiting
 //               alone may be for a disk that other things keep busy
 //
+// What the balloon does not bring the host takes by swapping, without a sign here, and worse pages than this
+// kernel would choose. So waiting counts only as long as more goes to and fro here than the host reads back.
+//
 // Without swap, "available" is all there is: the floor is 1/32 of memory. With swap it may go to almost
 // nothing, for the kernel makes more; the waiting tells. After giving way nothing grows for 5 s, so that what
 // was given is found and used, and not taken back at once.
@@ -61,19 +64,20 @@ void BalloonPolicy::measure(const Signs& signs) {
 }
 
 // Bytes to let go of at once: 0 when all is well.
-std::uint64_t BalloonPolicy::give_way(const Signs& signs, std::uint64_t held) const {
+std::uint64_t BalloonPolicy::give_way(const Signs& signs, const Wish& wish, std::uint64_t held) const {
   const Floors floors = floors_of(signs);
   if (signs.available < floors.low) {
     // What was lost since the last look may be lost again before the next.
     const std::uint64_t falling = begun_ ? since(last_.available, signs.available) : 0;
     return std::min(held, floors.high - signs.available + falling);
   }
-  const bool thrashes = rates_.stall >= band_.stall_give && rates_.thrashing > signs.total / 256;
+  const bool thrashes =
+      rates_.stall >= band_.stall_give && rates_.thrashing > std::max(signs.total / 256, wish.read_back);
   return thrashes ? std::min(held, std::max(held / 8, 16 * kMiB)) : 0;
 }
 
-std::uint64_t BalloonPolicy::room_above(const Signs& signs) const {
-  if (rates_.stall >= band_.stall_hold) return 0;
+std::uint64_t BalloonPolicy::room_above(const Signs& signs, const Wish& wish) const {
+  if (rates_.stall >= band_.stall_hold && rates_.thrashing >= wish.read_back) return 0;
   const std::uint64_t room = since(signs.available, floors_of(signs).high);
   // The kernel makes room by swapping while the balloon grows, a little at a time.
   return can_swap(signs) ? std::max(room, 8 * kMiB) : room;
@@ -89,7 +93,7 @@ Step BalloonPolicy::grow(const Signs& signs, const Wish& wish, std::uint64_t mis
   Step step;
   step.next = look_again(signs);
   step.reason = CLOISTER_BALLOON_PRESSURE;
-  const std::uint64_t room = room_above(signs);
+  const std::uint64_t room = room_above(signs, wish);
   if (signs.time < quiet_until_ || room < band_.hysteresis) return step;
   step.reason = CLOISTER_BALLOON_WORKING;
   std::uint64_t bytes = std::min({missing, room, band_.step});
@@ -114,7 +118,7 @@ Step BalloonPolicy::decide(const Signs& signs, const Wish& wish, const Bounds& b
   const std::uint64_t wanted = std::min(wish.target, bounds.most);
   Step step;
   step.next = look_again(signs);
-  const std::uint64_t given = give_way(signs, held);
+  const std::uint64_t given = give_way(signs, wish, held);
   const std::uint64_t too_much = since(held, wanted);
   const std::uint64_t missing = since(wanted, held);
   if (given > too_much) {

@@ -7,10 +7,13 @@
 
 namespace cloister::agent {
 
-// What the host wants: bytes in the balloon, and bytes a second at most (0: as fast as it can).
+// What the host wants: bytes in the balloon, and bytes a second at most (0: as fast as it can). And what
+// comes of it where it does not get that: bytes of this machine a second that it reads back from its own
+// swap.
 struct Wish {
   std::uint64_t target = 0;
   std::uint64_t rate = 0;
+  std::uint64_t read_back = 0;
 };
 
 // What the balloon may be: `most` in all, and by how much it may grow now without meeting a limit of the
@@ -54,8 +57,8 @@ class BalloonPolicy {
   };
 
   void measure(const Signs& signs);
-  std::uint64_t give_way(const Signs& signs, std::uint64_t held) const;
-  std::uint64_t room_above(const Signs& signs) const;
+  std::uint64_t give_way(const Signs& signs, const Wish& wish, std::uint64_t held) const;
+  std::uint64_t room_above(const Signs& signs, const Wish& wish) const;
   std::uint64_t look_again(const Signs& signs) const;
   Step grow(const Signs& signs, const Wish& wish, std::uint64_t missing);
 

@@ -205,5 +205,23 @@ TEST(GroupLimits, NoGroupIsNoLimit) {
   EXPECT_EQ(room_in_groups("0::/a/b\n", "/nowhere"), UINT64_MAX);
 }
 
+// What the balloon does not bring, force does.
+TEST(BalloonPolicyTest, WaitingDoesNotCountWhileTheHostReadsMoreBack) {
+  Guest guest;
+  guest.swap_of(1024 * kMiB);
+  guest.wish = {.target = 300 * kMiB, .rate = 0, .read_back = 40 * kMiB};
+  guest.look();
+  const auto thrash = [&](std::uint64_t bytes) {
+    guest.signs.stalled += 200'000;
+    guest.signs.refaulted += bytes;
+    return guest.look(500);
+  };
+  EXPECT_GT(thrash(10 * kMiB).grow, 0u);
+  guest.wish.target = 400 * kMiB;
+  EXPECT_EQ(thrash(25 * kMiB).grow, 0u);
+  EXPECT_GT(thrash(25 * kMiB).shrink, 0u);
+  EXPECT_LT(guest.held, 300 * kMiB);
+}
+
 }  // namespace
 }  // namespace cloister::agent

@@ -36,6 +36,8 @@ class MemoryCondition {
   News update(const Facts& facts);
 
   const cloister_condition& record() const { return record_; }
+  // The guest reads back what it has no room for.
+  bool is_short() const { return level_.is_short(); }
   u64 page_out_rate() const { return page_outs_.per_second(); }  // pages a second
 
  private:

@@ -6,7 +6,8 @@
 // what is missing, and nothing lowers it but these: the machine's target rises (a balloon larger than what
 // the machine is not entitled to takes nothing from others and costs the guest), or the guest shows that it
 // cannot bear it (policy/memory/balloon.h). What an order does not get by the balloon in its time is the
-// housekeeper's to take by other ways.
+// housekeeper's to take by other ways. Where the guest reads much of that back, the balloon is asked for as
+// much as programs are: its guest's kernel finds pages that are not needed, where force does not.
 //
 // What applications say decides how the guest's balloon is shared out among them, and how soon the other ways
 // come. How many frames came back is counted where frames are counted, whatever they say.
@@ -66,6 +67,7 @@ void Cooperation::serve(u32 port, std::function<void(os::UnixStream)> accept) {
 
 void Cooperation::beat() {
   if (machine_.balloon() != nullptr) machine_.balloon()->request_statistics();
+  ask_for_what_is_short();
   set_balloon();
   look();
   machine_.memory().condition().await_look();  // before we look whether anybody does
@@ -124,6 +126,11 @@ void Cooperation::ask_now(Pages more, u64 deadline, u64 number) {
   look();
 }
 
+void Cooperation::ask_for_what_is_short() {
+  if (condition_.is_short())
+    wanted_ = std::max(wanted_, told() + Pages{condition_.record().release >> kPageShift});
+}
+
 // What the guest says it has given up.
 Pages Cooperation::told() const {
   const auto figures = balloon_port_.figures();
@@ -140,6 +147,7 @@ Pages Cooperation::bound() const {
 policy::memory::BalloonSigns Cooperation::signs() const {
   policy::memory::BalloonSigns signs = balloon_port_.figures().signs;
   signs.page_out_rate = condition_.page_out_rate();
+  signs.is_read_back = condition_.is_short();
   if (signs.available || machine_.balloon() == nullptr) return signs;
   if (const auto available = machine_.balloon()->statistics()[Balloon::Statistic::kAvailable])
     signs.available = policy::memory::Units{*available >> kPageShift};

@@ -56,6 +56,7 @@ class Cooperation {
   void serve(u32 port, std::function<void(os::UnixStream)> accept);
   void beat();
   void look();
+  void ask_for_what_is_short();
   void ask_now(Pages more, u64 deadline, u64 number);
   bool is_spent() const;
   void set_balloon();

@@ -6,6 +6,9 @@
 // balloon is larger than what is idle there, and its pages were the coldest that could be found), or little
 // is available.
 //
+// That its programs stand still does not count where the host reads much back: they wait for that as well,
+// and what a smaller balloon gave them would be taken by force, and worse.
+//
 // One sign above the band is enough: the balloon shrinks by an eighth a second until the sign is gone, and
 // rests for a while, else the two loops (the host's, and the guest's that frees and fills memory) would swing
 // against each other. Only when all signs are below the band does it go on towards what the host wishes, an
@@ -54,10 +57,11 @@ BalloonLoop::Place BalloonLoop::place_of(const BalloonSigns& signs) const {
   const auto available_below = [&](Fraction part) {
     return signs.available && signs.available->raw < part.of_rounded_up(configured_.raw);
   };
-  if (signs.pressure > band_.high_pressure || signs.page_out_rate > band_.high_page_out ||
+  const u32 pressure = signs.is_read_back ? 0 : signs.pressure;
+  if (pressure > band_.high_pressure || signs.page_out_rate > band_.high_page_out ||
       available_below(band_.least_available))
     return Place::kAbove;
-  const bool calm = signs.pressure < band_.low_pressure && signs.page_out_rate < band_.low_page_out &&
+  const bool calm = pressure < band_.low_pressure && signs.page_out_rate < band_.low_page_out &&
                     !available_below(band_.enough_available);
   return calm ? Place::kBelow : Place::kWithin;
 }

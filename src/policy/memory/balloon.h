@@ -31,6 +31,7 @@ struct BalloonSigns {
   u32 pressure = 0;                // tasks that wait for memory, some/avg10, in hundredths of a per cent
   u64 page_out_rate = 0;           // balloon pages that the guest writes to its own swap, a second
   std::optional<Units> available;  // what its programs can still get; nothing: not known
+  bool is_read_back = false;       // the host reads much back of what it took without the guest's help
 };
 
 // Above the upper bounds the balloon shrinks, below the lower ones it may grow, between them it stays.

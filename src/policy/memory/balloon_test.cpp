@@ -12,7 +12,9 @@ constexpr Units kConfigured{100'000};
 constexpr Nanos kOneSecond{1'000'000'000};
 constexpr BalloonSigns kCalm{};
 
-BalloonSigns pressed() { return {.pressure = 2000, .page_out_rate = 0, .available = {}}; }
+BalloonSigns pressed() {
+  return {.pressure = 2000, .page_out_rate = 0, .available = {}, .is_read_back = false};
+}
 Nanos at(u64 seconds) { return {seconds * kOneSecond.raw}; }
 
 std::vector<Units> share(u64 total, std::vector<BalloonApplication> applications) {
@@ -101,6 +103,15 @@ TEST(BalloonLoop, EachOfTheSignsIsEnough) {
     BalloonLoop loop(kConfigured);
     EXPECT_EQ(loop.decide({40'000}, {40'000}, signs, at(1)), Units{35'000});
   }
+}
+
+TEST(BalloonLoop, PressureDoesNotCountWhereTheHostReadsMuchBack) {
+  BalloonLoop loop(kConfigured);
+  BalloonSigns signs = pressed();
+  signs.is_read_back = true;
+  EXPECT_EQ(loop.decide({5000}, {5000}, signs, at(0)), Units{5000});
+  signs.available = Units{100};
+  EXPECT_LT(loop.decide({5000}, {5000}, signs, at(1)), Units{5000});
 }
 
 TEST(BalloonLoop, ALongPressureEmptiesIt) {

@@ -46,6 +46,8 @@ class LevelTracker {
   static constexpr u64 kSecondsToRelease = 10;                // what comes back in so long is too much
 
   ConditionLevel level() const { return level_; }
+  // It reads back what it has no room for.
+  bool is_short() const { return short_; }
   // True when it changed.
   bool update(const ConditionInputs& inputs);
   // What the guest's programs had better let go of, all together.
@@ -54,7 +56,7 @@ class LevelTracker {
  private:
   ConditionLevel level_ = ConditionLevel::kAmple;
   bool above_ = false;
-  bool short_ = false;  // it reads back what it has no room for
+  bool short_ = false;
 };
 
 // A rate from a count that only rises: averaged over about two seconds. Not thread safe.
