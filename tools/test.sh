@@ -36,7 +36,7 @@ trap 'kill -- -"$fuzz" 2>/dev/null || true' EXIT
 say "running the tests"
 tests_status=0
 without=()
-[[ ${1:-} == all ]] || { without=(-E '^guest\.(debian|[a-z_]+\.Verified)'); say "leaving out the full Debian guest and the long comparisons of the engines: ./run test all has them"; }
+[[ ${1:-} == all ]] || { without=(-E '^guest\.(debian|[a-z_]+\.(Verified|Programs))'); say "leaving out the full Debian guest and the long comparisons of the engines: ./run test all has them"; }
 ctest --test-dir build "${without[@]}" -j $(($(nproc) + 3)) --output-on-failure --timeout 840 >"$logs/ctest.log" 2>&1 || tests_status=$?
 awk '/^ *[0-9]+\/[0-9]+ Test +#|^ *Start /{on = 0} /Test *#.*\*\*\*/{on = 1; n = 0} on && n++ < 100' "$logs/ctest.log" # with what it printed
 ((tests_status == 0)) || sed -n '/^The following tests FAILED/,$p' "$logs/ctest.log"

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/os/clock.h"
+#include "base/os/heap.h"
 #include "hart/state.h"
 
 // Blocks become hot in swarms: those of a loop all within one round. The first one's region has the others in
@@ -36,6 +37,7 @@ Workshop::~Workshop() {
 bool Workshop::take(Client& client, std::unique_ptr<Order>& order, std::atomic<u32>& attention) {
   const MutexLock lock(mutex_);
   client.attention = &attention;
+  if (++asked_ == kTidyAfter && sleeps_) changed_.notify_one();
   if (jobs_.size() >= kMostJobs) return false;
   if (refuse_ > 0) return --refuse_, false;
   for (const auto& product : client.ready) {
@@ -79,25 +81,40 @@ void Workshop::judge(const Job& woken_by) {
   refuse_next_ = std::min(2 * refuse_next_, kMostRefused);
 }
 
+void Workshop::do_next() {
+  Job job = std::move(jobs_.front());
+  jobs_.pop_front();
+  served_ = job.client;
+  mutex_.unlock();
+  auto product = make(std::move(job.order));
+  mutex_.lock();
+  finish(*job.client, std::move(product));
+  served_ = nullptr;
+  finished_.notify_all();
+}
+
+// What is kept of products lies between what was needed to make them.
+void Workshop::sleep() {
+  const bool is_untidy = asked_ >= kTidyAfter;
+  sleeps_ = true;
+  const bool woken = is_untidy ? changed_.wait_for(mutex_, kRest) : (changed_.wait(mutex_), true);
+  sleeps_ = false;
+  if (!jobs_.empty()) return judge(jobs_.front());
+  if (woken || closes_) return;
+  asked_ = 0;
+  mutex_.unlock();
+  os::give_back_free_heap();
+  mutex_.lock();
+}
+
 void Workshop::work() {
   mutex_.lock();
   while (!closes_) {
     if (jobs_.empty()) {
-      sleeps_ = true;
-      changed_.wait(mutex_);
-      sleeps_ = false;
-      if (!jobs_.empty()) judge(jobs_.front());
-      continue;
+      sleep();
+    } else {
+      do_next();
     }
-    Job job = std::move(jobs_.front());
-    jobs_.pop_front();
-    served_ = job.client;
-    mutex_.unlock();
-    auto product = make(std::move(job.order));
-    mutex_.lock();
-    finish(*job.client, std::move(product));
-    served_ = nullptr;
-    finished_.notify_all();
   }
   mutex_.unlock();
 }

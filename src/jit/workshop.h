@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <vector>
@@ -56,7 +57,13 @@ class Workshop {
   static constexpr Nanos kPrompt{500'000};
   static constexpr u32 kFewestRefused = 16, kMostRefused = 1024;
 
+  // After so many orders and a rest, the heap's free memory goes back: some megabytes, half of all.
+  static constexpr u32 kTidyAfter = 512;
+  static constexpr std::chrono::milliseconds kRest{100};
+
   void work();
+  void do_next() REQUIRES(mutex_);
+  void sleep() REQUIRES(mutex_);
   void judge(const Job& woken_by) REQUIRES(mutex_);
   void finish(Client& client, std::shared_ptr<const Product> product) REQUIRES(mutex_);
 
@@ -67,6 +74,7 @@ class Workshop {
   const Client* served_ GUARDED_BY(mutex_) = nullptr;  // whose job is being done
   bool sleeps_ GUARDED_BY(mutex_) = false;
   bool closes_ GUARDED_BY(mutex_) = false;
+  u32 asked_ GUARDED_BY(mutex_) = 0;                     // orders since the heap was tidied, refused ones too
   u32 refuse_ GUARDED_BY(mutex_) = 0;                    // so many orders from now on,
   u32 refuse_next_ GUARDED_BY(mutex_) = kFewestRefused;  // and when the thread is late again
   os::Thread thread_ GUARDED_BY(mutex_);                 // from the first order on

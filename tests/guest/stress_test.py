@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Whole guests whose translator has it hard: soft TLBs of four entries, a code cache that is always full, pages shot
-down after each slice, turns of few instructions; beside the interpreter, which must go the same way to the last bit."""
+down after each slice, turns of few instructions; beside the interpreter, which must go the same way to the last bit. And
+what people run, beside the interpreter too."""
 import support
 
 WORK = "for i in 1 2 3; do seq 200 | md5sum & done; wait; gzip -c /bin/busybox | gunzip | cmp - /bin/busybox"
@@ -35,6 +36,41 @@ class Verified(support.GuestCase):
 
     def test_all_of_it(self):
         self.verify(EVERY, 2)
+
+
+class Programs(support.GuestCase):
+    """On a full Debian's disk, two harts, the translator beside the interpreter."""
+    @classmethod
+    def setUpClass(cls):
+        cls.disk = str(support.harness.debian())
+
+    def verify(self, work):
+        mounts = "mkdir /d; mount -t ext4 /dev/vda /d; mount -t proc proc /d/proc; mount -t tmpfs tmp /d/tmp"
+        guest = support.harness.Guest(support.ENGINE, ["--verify"], cpus=2, memory="512MiB", deterministic=7,
+                                      kernel=self.disk + ".kernel", initrd=self.disk + ".initrd",
+                                      disk=f"{self.disk},overlay={self.folder}/overlay",
+                                      append=f'console=ttyS0 quiet cloister.run="{mounts}; {work}"')
+        self.addCleanup(guest.kill)
+        guest.expect("^cloister: exit status 0", 3000)
+        self.assertEqual(guest.wait(600), 0, guest.console[-2000:])
+        return guest.console
+
+    def test_a_compiler(self):
+        self.verify("echo 'int main(void) { int s = 0; for (int i = 0; i < 9; i++) s += i; return s - 36; }' >/d/tmp/a.c; "
+                    "chroot /d gcc -O2 -o /tmp/a /tmp/a.c && chroot /d /tmp/a")
+
+    def test_python(self):
+        console = self.verify("chroot /d python3 -c 'import json, hashlib, decimal; decimal.getcontext().prec = 300; "
+                              "print(json.dumps([len(str(7 ** 9000)), str(decimal.Decimal(2).sqrt())[-5:], "
+                              "sum(i / 3 for i in range(50000))]))'")
+        self.assertIn('[7606, "', console)
+
+    def test_what_checks_its_own_results(self):
+        kinds = " ".join(f"--{kind} 1 --{kind}-ops {count}" for kind, count in (
+            ("cpu", 30), ("vm", 200), ("fork", 100), ("pipe", 500), ("futex", 500), ("matrix", 30), ("switch", 500)))
+        console = self.verify(f"chroot /d stress-ng {kinds} --vm-bytes 4M --verify 2>&1")
+        self.assertIn("successful run completed", console)
+        self.assertNotIn("fail:", console)
 
 
 if __name__ == "__main__":
