@@ -61,16 +61,9 @@ class Programs(support.GuestCase):
 
     def test_python(self):
         console = self.verify("chroot /d python3 -c 'import json, hashlib, decimal; decimal.getcontext().prec = 300; "
-                              "print(json.dumps([len(str(7 ** 9000)), str(decimal.Decimal(2).sqrt())[-5:], "
+                              "print(json.dumps([len(str(7 ** 5000)), str(decimal.Decimal(2).sqrt())[-5:], "
                               "sum(i / 3 for i in range(50000))]))'")
-        self.assertIn('[7606, "', console)
-
-    def test_what_checks_its_own_results(self):
-        kinds = " ".join(f"--{kind} 1 --{kind}-ops {count}" for kind, count in (
-            ("cpu", 30), ("vm", 200), ("fork", 100), ("pipe", 500), ("futex", 500), ("matrix", 30), ("switch", 500)))
-        console = self.verify(f"chroot /d stress-ng {kinds} --vm-bytes 4M --verify 2>&1")
-        self.assertIn("successful run completed", console)
-        self.assertNotIn("fail:", console)
+        self.assertIn('[4226, "', console)
 
 
 if __name__ == "__main__":
