@@ -29,8 +29,8 @@ namespace {
 __extension__ using u128 = unsigned __int128;
 
 constexpr std::uint64_t kPatience = 10'000;  // milliseconds that a cut counts as being followed
-constexpr std::uint64_t kCalm = 10'000,
-                        kLongestCalm = 160'000;  // milliseconds without need before limits rise
+constexpr std::uint64_t kCalm = 10'000;      // milliseconds without need before limits rise, at first
+constexpr std::uint64_t kLongestCalm = 160'000;
 constexpr std::uint64_t kBetweenRises = 5000;
 constexpr std::uint64_t kTrial = 32;          // of the ceiling, may be tried
 constexpr std::uint64_t kSmallest = 1 << 20;  // bytes; less is not worth a program's trouble

@@ -102,4 +102,26 @@ constexpr const Properties& properties(Op op) {
   return detail::kProperties[static_cast<u32>(op)];
 }
 
+// Bytes that a load or store of the base or the floating-point extensions moves.
+constexpr u8 access_size(Op op) {
+  switch (op) {
+    case Op::lb:
+    case Op::lbu:
+    case Op::sb:
+      return 1;
+    case Op::lh:
+    case Op::lhu:
+    case Op::sh:
+      return 2;
+    case Op::lw:
+    case Op::lwu:
+    case Op::sw:
+    case Op::flw:
+    case Op::fsw:
+      return 4;
+    default:
+      return 8;
+  }
+}
+
 }  // namespace cloister::isa

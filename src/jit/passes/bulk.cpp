@@ -44,25 +44,6 @@ constexpr std::size_t kMostNodes = 64;
 constexpr i32 kOpaque = -1;   // a value that nothing is known of, made in this round
 constexpr i32 kUnknown = -2;  // of the round before
 
-u8 size_of(Op op) {
-  switch (op) {
-    case Op::lb:
-    case Op::lbu:
-    case Op::sb:
-      return 1;
-    case Op::lh:
-    case Op::lhu:
-    case Op::sh:
-      return 2;
-    case Op::lw:
-    case Op::lwu:
-    case Op::sw:
-      return 4;
-    default:
-      return 8;
-  }
-}
-
 // Whether a load of this kind can give the value.
 bool can_give(Op op, i64 value) {
   switch (op) {
@@ -161,7 +142,8 @@ class Reader {
 
   u32 load_again(const std::pair<Sum, Op>& load) {
     const Sum place = load.first.plus(-stride_of(load.first));
-    Bulk::Node node{.kind = Kind::kLoad, .op = load.second, .size = size_of(load.second), .is_carried = true};
+    Bulk::Node node{
+        .kind = Kind::kLoad, .op = load.second, .size = isa::access_size(load.second), .is_carried = true};
     node.base = base_of(place);
     node.value = place.offset;
     return add(node);
@@ -318,7 +300,7 @@ class Reader {
   i32 note_load(u32 block, const ir::Step& step) {
     const MaybeSum place = place_of(block, step);
     if (!place) return kUnknown;
-    Bulk::Node node{.kind = Kind::kLoad, .op = step.insn.op, .size = size_of(step.insn.op)};
+    Bulk::Node node{.kind = Kind::kLoad, .op = step.insn.op, .size = isa::access_size(step.insn.op)};
     node.base = base_of(*place);
     node.value = place->offset;
     return static_cast<i32>(add(node));
@@ -328,7 +310,7 @@ class Reader {
     const MaybeSum place = place_of(block, step);
     if (!place) return false;
     const i32 node = node_of(step.insn.rs2);
-    const u32 size = size_of(step.insn.op);
+    const u32 size = isa::access_size(step.insn.op);
     if (node < 0) return !is_strict_;
     const Bulk::Node& value = bulk_.nodes[static_cast<u32>(node)];
     if (!value.is_plain() && !(value.is_load() && value.size == size)) return false;

@@ -32,27 +32,6 @@ constexpr i64 kMaxStretch = 512;
 // A block of this weight is in a loop.
 constexpr u32 kLoop = 8;
 
-i32 access_size(Op op) {
-  switch (op) {
-    case Op::lb:
-    case Op::lbu:
-    case Op::sb:
-      return 1;
-    case Op::lh:
-    case Op::lhu:
-    case Op::sh:
-      return 2;
-    case Op::lw:
-    case Op::lwu:
-    case Op::sw:
-    case Op::flw:
-    case Op::fsw:
-      return 4;
-    default:
-      return 8;
-  }
-}
-
 bool is_plain_access(Format format) {
   return format == Format::kLoad || format == Format::kStore || format == Format::kFLoad ||
          format == Format::kFStore;
@@ -105,7 +84,7 @@ class Grouper {
   void join(u16 index, bool writes) {
     ir::Step& step = block_.steps[index];
     const Place place = places_[step.insn.rs1];
-    const i64 low = place.offset + step.insn.imm, high = low + access_size(step.insn.op);
+    const i64 low = place.offset + step.insn.imm, high = low + isa::access_size(step.insn.op);
     u16& open = open_[place.origin];
     if (open == ir::kNoGroup || !fits(block_.groups[open], low, high)) {
       open = static_cast<u16>(block_.groups.size());

@@ -9,27 +9,6 @@ using isa::Op;
 
 namespace {
 
-u32 size_of(Op op) {
-  switch (op) {
-    case Op::lb:
-    case Op::lbu:
-    case Op::sb:
-      return 1;
-    case Op::lh:
-    case Op::lhu:
-    case Op::sh:
-      return 2;
-    case Op::lw:
-    case Op::lwu:
-    case Op::sw:
-    case Op::flw:
-    case Op::fsw:
-      return 4;
-    default:
-      return 8;
-  }
-}
-
 bool is_float(const isa::Insn& insn) { return isa::properties(insn.op).is_float(); }
 
 }  // namespace
@@ -246,7 +225,7 @@ x86::Mem RegionCode::single_place(const Here& here, u32 size, bool write, const 
 
 void RegionCode::emit_access(const Here& here, bool write) {
   const ir::Step& step = here.current();
-  const u32 size = size_of(step.insn.op);
+  const u32 size = isa::access_size(step.insn.op);
   if (write && is_float(step.insn)) settle_float(step.insn.rs2);
   const bool in_group = here.grouped && step.group != ir::kNoGroup;
   const Label back = a_.newLabel();
