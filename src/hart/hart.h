@@ -108,8 +108,8 @@ class Hart final : public memory::TlbHolder {
   void await_fences();
   bool fence_outstanding() const;  // whether await_fences() would wait now
 
-  // Blocks the calling thread until a kick: set_interrupt, check_timer, request_exit, a posted fence, a
-  // shootdown; for wait_bound() at most. A wait of no time gives the host CPU to others.
+  // Blocks the calling thread until a kick: set_interrupt, check_timer, request_exit, a shootdown; for
+  // wait_bound() at most. A posted fence has time until then. A wait of no time gives the host CPU to others.
   void sleep(Nanos at_most);
 
   void ask_for_safe_point() override;

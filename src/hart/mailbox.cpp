@@ -10,7 +10,7 @@ namespace cloister::hart {
 void Mailbox::call(u32 bits) {
   attention_.fetch_or(bits);
   if (!asleep_.load()) return;
-  MutexLock lock(mutex_);
+  { const MutexLock lock(mutex_); }  // he looks at the word, or waits already
   wake_.notify_one();
 }
 
@@ -20,7 +20,7 @@ void Mailbox::sleep(Nanos at_most) {
   const auto end = std::chrono::steady_clock::now() + nanoseconds(std::min(at_most.raw, kLongest));
   MutexLock lock(mutex_);
   asleep_.store(true);
-  while ((attention_.load() & ~attention::kCode) == 0) {
+  while ((attention_.load() & ~attention::kCanWait) == 0) {
     const auto left = end - std::chrono::steady_clock::now();
     if (left <= nanoseconds(0) || !wake_.wait_for(mutex_, left)) break;
   }
@@ -36,7 +36,7 @@ void Mailbox::post(const Fence& fence) {
       fences_.assign({Fence{Fence::Kind::kInstructions, 0, {}, {}}, Fence{}});
     }
   }
-  call(attention::kFence);
+  attention_.fetch_or(attention::kFence);
 }
 
 // A hart outside the guest does its fences first when it comes back: the lock orders enter_guest() after

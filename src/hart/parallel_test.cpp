@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -181,13 +182,38 @@ TEST(Talking, EveryKickEndsASleep) {
   for (const Kick kick :
        {Kick{[](Hart& hart) { hart.set_interrupt(Interrupt::kSoftware, true); }},
         Kick{[](Hart& hart) { hart.check_timer(); }}, Kick{[](Hart& hart) { hart.request_exit(); }},
-        Kick{[](Hart& hart) { hart.post_fence_i(); }}, Kick{[](Hart& hart) { hart.ask_for_safe_point(); }}}) {
+        Kick{[](Hart& hart) { hart.ask_for_safe_point(); }}}) {
     guest.hart().set_interrupt(Interrupt::kSoftware, false);
     guest.hart().run(0);
     std::thread thread([&guest, kick] { kick(guest.hart()); });
     guest.hart().sleep(kLong);
     thread.join();
   }
+}
+
+// Whoever posts one need not wait for who sleeps.
+TEST(Talking, AFenceEndsNoSleepAndIsDoneBehindIt) {
+  constexpr u64 kFenced = 0x40000000 + 5 * kPageSize;
+  constexpr auto kNap = std::chrono::milliseconds(50);
+  TestGuest guest;
+  TestTables tables(guest, isa::kSv39);
+  guest.poke(kData, 1);
+  guest.poke(kData + kPageSize, 2);
+  tables.map(kFenced, kData, kReadWrite | kUsed);
+  tables.activate(3);
+  guest.set(a0, kFenced);
+  guest.run({load(Op::ld, a1, a0)});
+  EXPECT_EQ(guest.reg(a1), 1u);
+  std::thread other([&] {
+    tables.map(kFenced, kData + kPageSize, kReadWrite | kUsed);
+    guest.hart().post_sfence_vma(GuestVirt{0}, 0);
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  guest.hart().sleep(Nanos{50'000'000});
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, kNap);
+  other.join();
+  guest.run({load(Op::ld, a1, a0)});
+  EXPECT_EQ(guest.reg(a1), 2u);
 }
 
 TEST(Talking, ASleepOfAPendingInterruptIsNone) {

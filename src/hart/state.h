@@ -64,7 +64,9 @@ inline constexpr u32 kTimer = 2;      // time() may have reached stimecmp
 inline constexpr u32 kSafePoint = 4;  // the guest memory asks for one
 inline constexpr u32 kFence = 8;      // fences are posted
 inline constexpr u32 kExit = 16;      // run() is asked to return
-inline constexpr u32 kCode = 32;      // the translator has something; nothing to end a sleep for
+inline constexpr u32 kCode = 32;      // the translator has something
+// Who sleeps executes nothing, so for him these have time until he wakes.
+inline constexpr u32 kCanWait = kFence | kCode;
 }  // namespace attention
 
 struct State {
