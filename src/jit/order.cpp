@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "jit/ir/region.h"
 #include "jit/passes/passes.h"
@@ -50,36 +51,54 @@ std::vector<Product::Span> spans_of(const ir::Region& region) {
 
 }  // namespace
 
-bool Product::has_entry(u16 offset) const {
-  return std::any_of(image.entries.begin(), image.entries.end(),
-                     [offset](const x64::Image::Entry& entry) { return entry.offset == offset; });
+Bytes Product::size() const {
+  constexpr u64 kPerEntry = 64;  // that it is found by
+  return Bytes{sizeof(*this) + bytes.size() + image.size() +
+               image.patches.size() * sizeof(x64::Image::Patch) +
+               image.entries.size() * (sizeof(x64::Image::Entry) + kPerEntry) +
+               (image.sites ? image.sites->sites.size() * sizeof(x64::CallSite) : 0)};
 }
 
-bool Product::is_of(const std::byte* page) const {
+bool Product::has_entry(u16 at) const {
+  return std::any_of(image.entries.begin(), image.entries.end(),
+                     [at](const x64::Image::Entry& entry) { return entry.offset == at; });
+}
+
+bool Product::is_of(const std::byte* now) const {
+  const std::byte* of = bytes.data();
   return std::all_of(spans.begin(), spans.end(), [&](const Span& span) {
-    return std::memcmp(page + span.begin, &order->bytes[span.begin], span.end - span.begin) == 0;
+    const std::size_t size = span.end - span.begin;
+    return std::memcmp(now + span.begin, std::exchange(of, of + size), size) == 0;
   });
 }
 
-void Product::copy_to(PageCopy& page) const {
-  for (const Span& span : spans)
-    std::memcpy(&page[span.begin], &order->bytes[span.begin], span.end - span.begin);
+void Product::copy_to(PageCopy& copy) const {
+  const std::byte* from = bytes.data();
+  for (const Span& span : spans) {
+    const std::size_t size = span.end - span.begin;
+    std::memcpy(&copy[span.begin], std::exchange(from, from + size), size);
+  }
 }
 
-std::shared_ptr<const Product> make(std::unique_ptr<const Order> order) {
+std::shared_ptr<const Product> make(const Order& order) {
   auto product = std::make_shared<Product>();
-  ir::Region region = read(*order);
+  product->page = order.page;
+  product->offset = order.offset;
+  product->tier = order.tier;
+  product->pc = order.pc;
+  ir::Region region = read(order);
   if (!region.blocks.front().steps.empty()) {
     passes::fuse(region);
     passes::find_constants(region);
     passes::find_dead(region);
     passes::group_accesses(region);
-    if (order->tier == Tier::kFinal) passes::find_loops(region);
+    if (order.tier == Tier::kFinal) passes::find_loops(region);
     product->image = x64::compile(region);
     product->spans = spans_of(region);
+    for (const Product::Span& span : product->spans)
+      product->bytes.insert(product->bytes.end(), &order.bytes[span.begin], &order.bytes[span.end]);
     product->steps = region.count_steps();
   }
-  product->order = std::move(order);
   return product;
 }
 

@@ -37,22 +37,28 @@ struct Order {
 };
 
 struct Product {
-  std::unique_ptr<const Order> order;
+  Gpn page;
+  u16 offset = 0;  // of the block that it was ordered for
+  Tier tier = Tier::kFirst;
+  u64 pc = 0;  // where the guest was when it ordered
   struct Span {
     u16 begin;
     u16 end;
   };
-  std::vector<Span> spans;  // what the code was made of, offsets in the page, rising and apart
-  u32 steps = 0;            // guest instructions
-  x64::Image image;         // without entries: nothing can be made of it
+  std::vector<Span> spans;       // what the code was made of, offsets in the page, rising and apart
+  std::vector<std::byte> bytes;  // that lay there, one span's behind the other's
+  u32 steps = 0;                 // guest instructions
+  x64::Image image;              // without entries: nothing can be made of it
 
-  bool has_entry(u16 offset) const;
-  // Whether it was made of what stands in the page.
-  bool is_of(const std::byte* page) const;
+  GuestPhys address() const { return page.address() + offset; }
+  Bytes size() const;  // about, in memory
+  bool has_entry(u16 at) const;
+  // Whether it was made of what stands in the page, which lies at `now`.
+  bool is_of(const std::byte* now) const;
   // Puts what it was made of there.
-  void copy_to(PageCopy& page) const;
+  void copy_to(PageCopy& copy) const;
 };
 
-std::shared_ptr<const Product> make(std::unique_ptr<const Order> order);
+std::shared_ptr<const Product> make(const Order& order);
 
 }  // namespace cloister::jit

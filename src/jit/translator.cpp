@@ -91,10 +91,24 @@ void Translator::translate(hart::Core& core, hart::Block& block) {
     block.translated = known->entry;
     return;
   }
-  std::unique_ptr<Order> wanted = order(core, address, better ? Tier::kFinal : Tier::kFirst);
+  const Tier tier = better ? Tier::kFinal : Tier::kFirst;
+  if (workshop_ != nullptr && take_from_shelf(core, address, tier)) return;
+  std::unique_ptr<Order> wanted = order(core, address, tier);
   if (wanted == nullptr) return;
   if (workshop_ != nullptr && workshop_->take(client_, wanted, core.state.attention)) return;
-  deliver(core, *make(std::move(wanted)));
+  const auto product = make(*wanted);
+  if (workshop_ != nullptr) workshop_->keep(product);
+  deliver(core, *product);
+}
+
+// Whether it was made for another hart before.
+bool Translator::take_from_shelf(hart::Core& core, u64 address, Tier tier) {
+  const auto frame = core.memory.frame(core.holder, gpn_of({address}), memory::Access::kRead);
+  if (!frame) return false;
+  const auto product = workshop_->find({address}, tier, frame->host);
+  if (product == nullptr) return false;
+  deliver(core, *product);
+  return true;
 }
 
 void Translator::take_up(hart::Core& core) {
@@ -183,18 +197,27 @@ std::unique_ptr<Order> Translator::order(hart::Core& core, u64 address, Tier tie
 
 // Code for what stands in the page now gets its place. All others who came to want it meanwhile find it.
 void Translator::deliver(hart::Core& core, const Product& product) {
-  const Order& order = *product.order;
   if (product.image.entries.empty()) return;
-  const auto frame = core.memory.frame(core.holder, order.page, memory::Access::kRead);
+  const auto frame = core.memory.frame(core.holder, product.page, memory::Access::kRead);
   if (!frame || !product.is_of(frame->host)) return refuse(core, product);
-  if (Page* const page = page_of(order.address().raw)) make_room(core, *page, product);
-  if (order.tier == Tier::kFirst && place_of(order.address().raw) != nullptr) return;
+  if (Page* const page = page_of(product.address().raw)) make_room(core, *page, product);
+  if (!is_news(product)) return;
   auto code = x64::place(product.image, *cache_, thunks_);
   if (!code) {
     clear(core);
     code = x64::place(product.image, *cache_, thunks_);
   }
   if (code) add_region(core, product, std::move(*code));
+}
+
+// Whether it has a block that has no code, or none of its tier.
+bool Translator::is_news(const Product& product) {
+  Page* const page = page_of(product.address().raw);
+  return page == nullptr ||
+         std::any_of(product.image.entries.begin(), product.image.entries.end(), [&](const auto& entry) {
+           const Place* const place = page->places.find(entry.offset);
+           return place == nullptr || (product.tier == Tier::kFinal && !place->region->is_final);
+         });
 }
 
 // Among the bytes that the page's regions are made of: the product's, which are memory's now. Where they were
@@ -209,29 +232,30 @@ void Translator::make_room(hart::Core& core, Page& page, const Product& product)
 
 // The guest's code has changed meanwhile. It may be ordered again.
 void Translator::refuse(hart::Core& core, const Product& product) {
-  const u64 page = product.order->page.address().raw;
+  const u64 page = product.page.address().raw;
   for (const x64::Image::Entry& entry : product.image.entries) {
     hart::Block* const block = core.blocks.find(page + entry.offset);
     if (block != nullptr && block->translated == nullptr) block->heat = 0;
   }
-  Place* const old = place_of(product.order->address().raw);
+  Place* const old = place_of(product.address().raw);
   if (old != nullptr && !old->region->is_final) heat_up(*old->region);
 }
 
 void Translator::add_region(hart::Core& core, const Product& product, x64::Code code) {
-  const Order& order = *product.order;
   Region& made = *regions_.emplace_back(std::make_unique<Region>());
   made.code = std::move(code);
-  Page& home = pages_.try_emplace(order.page.raw).first->second;
+  Page& home = pages_.try_emplace(product.page.raw).first->second;
   if (home.bytes == nullptr) {
-    home.number = order.page;
+    home.number = product.page;
     home.epoch = core.state.epoch;
-    home.bytes = std::make_unique<PageCopy>(order.bytes);
+    home.bytes = std::make_unique<PageCopy>();
+    (void)read_page(core, home.number, *home.bytes);
+    product.copy_to(*home.bytes);
   }
   made.page = &home;
   made.index = regions_.size() - 1;
-  made.is_final = order.tier == Tier::kFinal;
-  made.pc = order.pc;
+  made.is_final = product.tier == Tier::kFinal;
+  made.pc = product.pc;
   made.spans = product.spans;
   home.begin = std::min(home.begin, made.spans.front().begin);
   home.end = std::max(home.end, made.spans.back().end);

@@ -107,8 +107,10 @@ class Translator final : public hart::Translator {
   const x64::Code::Entry* right_entry(hart::Core& core, const hart::Block& block);
   void drop_changed(hart::Core& core, Page& page, const PageCopy* now);
   void retire(hart::Core& core, Region& region);
+  bool take_from_shelf(hart::Core& core, u64 address, Tier tier);
   std::unique_ptr<Order> order(hart::Core& core, u64 address, Tier tier);
   void deliver(hart::Core& core, const Product& product);
+  bool is_news(const Product& product);
   void make_room(hart::Core& core, Page& page, const Product& product);
   void refuse(hart::Core& core, const Product& product);
   void want_better(hart::Core& core, x64::Header* header);

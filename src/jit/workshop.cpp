@@ -15,7 +15,7 @@ namespace {
 
 // False: nothing is left to do.
 bool take_out(const Product& product, Order& order) {
-  if (order.page != product.order->page || order.tier != Tier::kFirst) return true;
+  if (order.page != product.page || order.tier != Tier::kFirst) return true;
   if (product.has_entry(order.offset)) return false;
   for (const x64::Image::Entry& entry : product.image.entries) order.wanted.reset(entry.offset / 2u);
   return true;
@@ -53,6 +53,16 @@ bool Workshop::take(Client& client, std::unique_ptr<Order>& order, std::atomic<u
   return true;
 }
 
+std::shared_ptr<const Product> Workshop::find(GuestPhys address, Tier tier, const std::byte* now) {
+  const MutexLock lock(mutex_);
+  return shelf_.find(address, tier, now);
+}
+
+void Workshop::keep(std::shared_ptr<const Product> product) {
+  const MutexLock lock(mutex_);
+  shelf_.put(std::move(product));
+}
+
 std::vector<std::shared_ptr<const Product>> Workshop::collect(Client& client) {
   const MutexLock lock(mutex_);
   return std::exchange(client.ready, {});
@@ -73,6 +83,7 @@ void Workshop::finish(Client& client, std::shared_ptr<const Product> product) {
 }
 
 void Workshop::judge(const Job& woken_by) {
+  if (!is_for_one_) return;
   if (os::monotonic_now() - woken_by.since < kPrompt && os::current_cpu() != woken_by.cpu) {
     refuse_next_ = kFewestRefused;
     return;
@@ -84,10 +95,14 @@ void Workshop::judge(const Job& woken_by) {
 void Workshop::do_next() {
   Job job = std::move(jobs_.front());
   jobs_.pop_front();
-  served_ = job.client;
-  mutex_.unlock();
-  auto product = make(std::move(job.order));
-  mutex_.lock();
+  auto product = shelf_.find(job.order->address(), job.order->tier, job.order->bytes.data());
+  if (product == nullptr) {
+    served_ = job.client;
+    mutex_.unlock();
+    product = make(*std::exchange(job.order, nullptr));
+    mutex_.lock();
+    shelf_.put(product);
+  }
   finish(*job.client, std::move(product));
   served_ = nullptr;
   finished_.notify_all();
@@ -102,6 +117,7 @@ void Workshop::sleep() {
   if (!jobs_.empty()) return judge(jobs_.front());
   if (woken || closes_) return;
   asked_ = 0;
+  shelf_.shrink_to(kShelfAtRest);
   mutex_.unlock();
   os::give_back_free_heap();
   mutex_.lock();

@@ -10,6 +10,7 @@
 #include "base/lock.h"
 #include "base/os/thread.h"
 #include "jit/order.h"
+#include "jit/shelf.h"
 
 namespace cloister::jit {
 
@@ -18,9 +19,10 @@ namespace cloister::jit {
 // It shares nothing with a hart but orders, products and the hart's attention word. A product is immutable,
 // so who holds a pointer to it needs no lock. Outlives its clients.
 //
-// Where the host has no CPU to spare the thread only takes the hart's, and the hart had better do it: what it
-// waits for it interprets meanwhile. That shows when the thread is woken: it comes late, or where the hart
-// was. Then orders are refused for a while, longer each time.
+// Where the host has no CPU to spare the thread only takes the hart's, and a machine's only hart had better
+// do it: what it waits for it interprets meanwhile. That shows when the thread is woken: it comes late, or
+// where the hart was. Then orders are refused for a while, longer each time. Of several harts others have
+// work meanwhile, so there nobody looks.
 class Workshop {
  public:
   // A hart's translator.
@@ -31,7 +33,10 @@ class Workshop {
     std::vector<std::shared_ptr<const Product>> ready;
   };
 
-  Workshop() = default;
+  // Of a machine with one hart.
+  Workshop() : Workshop(Bytes{0}) {}
+  // Of one with several: about `kept` bytes of what was made are there for others than who ordered it.
+  explicit Workshop(Bytes kept) : is_for_one_(kept.raw == 0), shelf_(kept) {}
   ~Workshop();
   Workshop(const Workshop&) = delete;
   Workshop& operator=(const Workshop&) = delete;
@@ -39,6 +44,10 @@ class Workshop {
   // Takes the order, unless there is no thread, no CPU for it or too much to do: then the caller has it
   // still, and makes it himself. When something is ready, attention::kCode is set in the client's word.
   bool take(Client& client, std::unique_ptr<Order>& order, std::atomic<u32>& attention);
+  // What was made for whichever hart: as Shelf's.
+  std::shared_ptr<const Product> find(GuestPhys address, Tier tier, const std::byte* now);
+  // Of who made it himself.
+  void keep(std::shared_ptr<const Product> product);
   // What is ready, in the order of making.
   std::vector<std::shared_ptr<const Product>> collect(Client& client);
   // All that the client ordered is forgotten, and its word touched no more.
@@ -57,9 +66,11 @@ class Workshop {
   static constexpr Nanos kPrompt{500'000};
   static constexpr u32 kFewestRefused = 16, kMostRefused = 1024;
 
-  // After so many orders and a rest, the heap's free memory goes back: some megabytes, half of all.
+  // After so many orders and a rest, the heap's free memory goes back: some megabytes, half of all. Before
+  // that the shelf becomes small: whoever ran what others run too has it by now.
   static constexpr u32 kTidyAfter = 512;
   static constexpr std::chrono::milliseconds kRest{100};
+  static constexpr Bytes kShelfAtRest{kMiB};
 
   void work();
   void do_next() REQUIRES(mutex_);
@@ -67,10 +78,12 @@ class Workshop {
   void judge(const Job& woken_by) REQUIRES(mutex_);
   void finish(Client& client, std::shared_ptr<const Product> product) REQUIRES(mutex_);
 
+  const bool is_for_one_;
   Mutex mutex_{LockRank::kWorkshop};
   Condition changed_;   // there are jobs, or the end is near
   Condition finished_;  // a job
   std::deque<Job> jobs_ GUARDED_BY(mutex_);
+  Shelf shelf_ GUARDED_BY(mutex_);
   const Client* served_ GUARDED_BY(mutex_) = nullptr;  // whose job is being done
   bool sleeps_ GUARDED_BY(mutex_) = false;
   bool closes_ GUARDED_BY(mutex_) = false;

@@ -34,7 +34,7 @@ std::unique_ptr<Order> order_of_loop(u16 offset) {
 // What a hart does whose orders may be refused.
 std::shared_ptr<const Product> wait_for(Workshop& workshop, Workshop::Client& client,
                                         std::unique_ptr<Order> order, std::atomic<u32>& attention) {
-  if (!workshop.take(client, order, attention)) return make(std::move(order));
+  if (!workshop.take(client, order, attention)) return make(*order);
   const auto end = std::chrono::steady_clock::now() + kPatience;
   while ((attention.load() & hart::attention::kCode) == 0 && std::chrono::steady_clock::now() < end)
     std::this_thread::yield();
@@ -88,8 +88,9 @@ TEST(Workshop, AHartMayEndAtAnyTime) {
 }
 
 TEST(Product, IsOfAPageThatHasItsInstructionsWhateverElseIsThere) {
-  const auto product = make(order_of_loop(0));
-  PageCopy page = product->order->bytes;
+  const auto order = order_of_loop(0);
+  const auto product = make(*order);
+  PageCopy page = order->bytes;
   page[kPageSize - 1] = std::byte{1};
   EXPECT_TRUE(product->is_of(page.data()));
   page[5] = std::byte{1};

@@ -150,15 +150,40 @@ class Twins::Machine {
   hart::Hart hart_;
 };
 
+struct Twins::Neighbour {
+  std::unique_ptr<jit::Translator> translator;
+  std::unique_ptr<Machine> machine;
+};
+
+namespace {
+
+std::shared_ptr<jit::Workshop> make_workshop(const TwinOptions& options) {
+  if (!options.beside && !options.shelf) return nullptr;
+  return std::make_shared<jit::Workshop>(Bytes{options.shelf ? kMiB : 0});
+}
+
+std::unique_ptr<jit::Translator> make_translator(const TwinOptions& options,
+                                                 const std::shared_ptr<jit::Workshop>& workshop) {
+  return jit::Translator::create({.code_cache = options.code_cache, .hot = 2, .very_hot = 8}, workshop)
+      .take();
+}
+
+}  // namespace
+
 Twins::Twins(u64 seed, const TwinOptions& options)
     : options_(options),
       random_(seed + 1),
-      translator_(jit::Translator::create({.code_cache = options.code_cache, .hot = 2, .very_hot = 8},
-                                          options.beside ? std::make_shared<jit::Workshop>() : nullptr)
-                      .take()),
+      workshop_(make_workshop(options)),
+      translator_(make_translator(options, workshop_)),
       tested_(std::make_unique<Machine>(
           seed, hart::HartOptions{.tlb_entries = options.tlb_entries, .translator = translator_.get()})),
-      reference_(std::make_unique<Machine>(seed, hart::HartOptions{})) {}
+      reference_(std::make_unique<Machine>(seed, hart::HartOptions{})) {
+  for (u64 i = 0; i < 2 && options.shelf; ++i) {
+    auto translator = make_translator(options, workshop_);
+    auto machine = std::make_unique<Machine>(seed + i, hart::HartOptions{.translator = translator.get()});
+    neighbours_.push_back({std::move(translator), std::move(machine)});
+  }
+}
 
 Twins::~Twins() = default;
 
@@ -189,6 +214,7 @@ std::string Twins::run(u64 turns) {
   for (u64 turn = 0; turn < turns; ++turn) {
     const u64 budget = 1 + random_.below(random_.one_in(3) ? 8 : options_.longest_turn);
     disturb();
+    for (Neighbour& each : neighbours_) each.machine->hart().run(1 + random_.below(options_.longest_turn));
     tested_->hart().run(budget);
     reference_->hart().run(budget);
     const std::string found = difference(turn % 64 == 0 || turn + 1 == turns);

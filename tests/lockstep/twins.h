@@ -25,6 +25,9 @@ struct TwinOptions {
   bool shares = false;
   // Regions are made by another thread, while the hart goes on.
   bool beside = false;
+  // Beside, and what is made serves others too: two more machines run meanwhile, one with the same program,
+  // one with another at the same place.
+  bool shelf = false;
 };
 
 class Twins {
@@ -40,13 +43,16 @@ class Twins {
 
  private:
   class Machine;
+  struct Neighbour;
   void disturb();
   std::string difference(bool memory_too) const;
 
   const TwinOptions options_;
   Random random_;
+  std::shared_ptr<jit::Workshop> workshop_;  // nullptr: none
   std::unique_ptr<jit::Translator> translator_;
   std::unique_ptr<Machine> tested_, reference_;
+  std::vector<Neighbour> neighbours_;
 };
 
 }  // namespace cloister::lockstep

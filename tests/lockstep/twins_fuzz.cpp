@@ -18,6 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if ((bytes[8] & 4) != 0) options.longest_turn = 3;
   options.forgets = (bytes[8] & 8) != 0;
   options.beside = (bytes[8] & 16) != 0;
+  options.shelf = (bytes[8] & 32) != 0;
   lockstep::Twins twins(seed, options);
   const std::string found = twins.run(200);
   if (!found.empty()) {

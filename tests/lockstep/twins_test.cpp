@@ -105,6 +105,15 @@ TEST(Twins, LoopsAgreeThatAreTranslatedBesideWithLittleRoom) {
          .beside = true});
 }
 
+TEST(Twins, LoopsAgreeThatWereTranslatedForOthers) { agree({.name = "shelf", .shelf = true}); }
+TEST(Twins, LoopsAgreeThatWereTranslatedForOthersWithLittleRoom) {
+  agree({.name = "shelf, little room",
+         .tlb_entries = 4,
+         .code_cache = Bytes{256 * kKiB},
+         .forgets = true,
+         .shelf = true});
+}
+
 // Whoever wants a safe point, and whenever: the guest sees nothing of it.
 TEST(Twins, LoopsAgreeWhileAnotherThreadAsksForSafePoints) {
   const u64 seed = given("CLOISTER_SEED", 1);

@@ -110,6 +110,7 @@ void take_code(const CodeHolder& holder, const std::array<asmjit::Label, kThunks
     entry->relocType() == RelocType::kExpression ? add_table_entry(*entry, image)
                                                  : add_far_call(*entry, image);
   }
+  image.patches.shrink_to_fit();
 }
 
 }  // namespace cloister::jit::x64

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <unordered_map>
+
+#include "base/units.h"
+#include "jit/order.h"
+
+namespace cloister::jit {
+
+// What was made for one hart of a machine and may serve the others. Not thread safe.
+class Shelf {
+ public:
+  using Entry = std::shared_ptr<const Product>;
+
+  // Bound: so many bytes; then what was made first goes.
+  explicit Shelf(Bytes most) : most_(most) {}
+
+  void put(Entry product);
+  // What was made first goes until at most so many bytes are left.
+  void shrink_to(Bytes size);
+  // What was made for `address`, or for a block near with a way in there, of `tier` or a better one, of what
+  // stands in the page now, which lies at `now`. nullptr: nothing was.
+  Entry find(GuestPhys address, Tier tier, const std::byte* now) const;
+
+ private:
+  void drop_first();
+
+  const Bytes most_;
+  Bytes size_;
+  std::deque<Entry> entries_;                  // in the order of making
+  std::unordered_map<u64, Entry> by_address_;  // of a way in: the best
+};
+
+}  // namespace cloister::jit
