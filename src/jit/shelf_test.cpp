@@ -65,7 +65,7 @@ TEST(Shelf, DropsWhatWasMadeFirstWhenItIsFull) {
   const auto has = [&](u64 i) {
     return shelf.find(kAddress + i * kPageSize, Tier::kFirst, page.data()) != nullptr;
   };
-  for (const u64 i : {0, 1, 2}) shelf.put(made_of(page, Tier::kFirst, Gpn{kPage.raw + i}));
+  for (u64 i = 0; i < 3; ++i) shelf.put(made_of(page, Tier::kFirst, Gpn{kPage.raw + i}));
   EXPECT_FALSE(has(0));
   EXPECT_TRUE(has(1));
   EXPECT_TRUE(has(2));
