@@ -9,6 +9,7 @@
 #include "isa/csr.h"
 #include "isa/encode.h"
 #include "isa/registers.h"
+#include "lockstep/calls.h"
 #include "lockstep/loops.h"
 #include "memory/testing_host.h"
 
@@ -75,6 +76,33 @@ void write_tables(memory::GuestMemory& memory, Random& random) {
   CHECK(memory.write({kTables}, std::as_bytes(std::span(tables))));
 }
 
+constexpr u64 kFarTables = kTables + 0x10000, kFarFrames = kBase + 0x300000, kFunctions = kBase + 0x380000;
+constexpr u64 kSpaces[] = {kSv39 | kTables >> 12, kSv39 | u64{1} << 44 | kFarTables >> 12};
+constexpr CallPlaces kCallPlaces{.code = kCode,
+                                 .functions = kFunctions,
+                                 .stacks = kBase + 0x3a0000,
+                                 .page_entries = kTables + 4 * kPageSize,
+                                 .page_change = kFarPages * kPageSize >> 12 << 10,
+                                 .space_change = kSpaces[0] ^ kSpaces[1]};
+
+// kFarCode in two address spaces, which have all else in common. The first one's tables lie behind those of
+// the data.
+void write_far_tables(memory::GuestMemory& memory) {
+  const auto put = [&memory](u64 address, u64 value) {
+    CHECK(memory.write({address}, std::as_bytes(std::span(&value, 1))));
+  };
+  const u64 roots[] = {kTables, kFarTables};
+  for (const u64 space : {0, 1}) {
+    const u64 middle = roots[space] + 3 * kPageSize, leaves = roots[space] + 4 * kPageSize;
+    put(roots[space] + 8, entry(kTables + kPageSize, 1));
+    put(roots[space] + 16, entry(kBase, kIdentity));
+    put(roots[space] + 24, entry(middle, 1));
+    put(middle, entry(leaves, 1));
+    for (u64 page = 0; page < kFarPages; ++page)
+      put(leaves + page * 8, entry(kFarFrames + (space * kFarPages + page) * kPageSize, kIdentity));
+  }
+}
+
 // Words of all kinds, among them what is special to doubles and to singles.
 u64 interesting(Random& random) {
   constexpr u64 kSpecial[] = {0,
@@ -104,14 +132,19 @@ void write_data(memory::GuestMemory& memory, Random& random) {
 
 class Twins::Machine {
  public:
-  Machine(u64 seed, const hart::HartOptions& options)
+  Machine(u64 seed, bool calls, const hart::HartOptions& options)
       : memory_(memory::GuestMemory::create({kBase}, {kBytes}).take()), hart_(0, *memory_, none_, options) {
     Random random(seed);
     memory_->set_vault(vault_.vault(), vault_);
     write_code(kBoot, boot_code());
     write_code(kHandler, handler_code());
-    write_code(kCode, random_loops(random));
+    if (calls) {
+      write_calls(random_calls(random, kCallPlaces));
+    } else {
+      write_code(kCode, random_loops(random));
+    }
     write_tables(*memory_, random);
+    if (calls) write_far_tables(*memory_);
     write_data(*memory_, random);
     hart_.reset(kBoot, 0);
     for (u32 i = 0; i < 32; ++i) hart_.set_freg(i, interesting(random));
@@ -142,6 +175,13 @@ class Twins::Machine {
  private:
   void write_code(u64 address, const std::vector<u32>& code) {
     CHECK(memory_->write({address}, std::as_bytes(std::span(code))));
+  }
+
+  void write_calls(const Calls& calls) {
+    write_code(kCode, calls.code);
+    for (const u64 frame : {0, 1})
+      write_code(kFarFrames + frame * kFarPages * kPageSize, calls.far_code[frame]);
+    CHECK(memory_->write({kFunctions}, std::as_bytes(std::span(calls.functions))));
   }
 
   NoMachine none_;
@@ -176,11 +216,13 @@ Twins::Twins(u64 seed, const TwinOptions& options)
       workshop_(make_workshop(options)),
       translator_(make_translator(options, workshop_)),
       tested_(std::make_unique<Machine>(
-          seed, hart::HartOptions{.tlb_entries = options.tlb_entries, .translator = translator_.get()})),
-      reference_(std::make_unique<Machine>(seed, hart::HartOptions{})) {
+          seed, options.calls,
+          hart::HartOptions{.tlb_entries = options.tlb_entries, .translator = translator_.get()})),
+      reference_(std::make_unique<Machine>(seed, options.calls, hart::HartOptions{})) {
   for (u64 i = 0; i < 2 && options.shelf; ++i) {
     auto translator = make_translator(options, workshop_);
-    auto machine = std::make_unique<Machine>(seed + i, hart::HartOptions{.translator = translator.get()});
+    auto machine =
+        std::make_unique<Machine>(seed + i, options.calls, hart::HartOptions{.translator = translator.get()});
     neighbours_.push_back({std::move(translator), std::move(machine)});
   }
 }

@@ -10,8 +10,8 @@
 #include "jit/translator.h"
 #include "memory/guest_memory.h"
 
-// One program of lockstep/loops.h on two bare harts, translating and interpreting: in turns of the same
-// random budgets, after each of which the harts must be equal in all that a guest can see.
+// A program of lockstep/loops.h or lockstep/calls.h on two bare harts, translating and interpreting: in turns
+// of the same random budgets, after each of which the harts must be equal in all that a guest can see.
 namespace cloister::lockstep {
 
 struct TwinOptions {
@@ -28,6 +28,7 @@ struct TwinOptions {
   // Beside, and what is made serves others too: two more machines run meanwhile, one with the same program,
   // one with another at the same place.
   bool shelf = false;
+  bool calls = false;  // the program is one of calls
 };
 
 class Twins {

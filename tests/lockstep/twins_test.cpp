@@ -9,10 +9,12 @@
 #include <thread>
 
 #include "jit/passes/passes.h"
+#include "lockstep/calls.h"
 #include "lockstep/loops.h"
 #include "lockstep/twins.h"
 
-// Random loops, translated and interpreted, in lockstep (CLOISTER_SEED, CLOISTER_LOCKSTEP_PROGRAMS).
+// Random loops and calls, translated and interpreted, in lockstep (CLOISTER_SEED,
+// CLOISTER_LOCKSTEP_PROGRAMS).
 namespace cloister::lockstep {
 namespace {
 
@@ -84,6 +86,24 @@ TEST(Twins, ProgramsReachAllKindsOfLoops) {
   EXPECT_GT(last_asides, 0u);
 }
 
+TEST(Twins, ProgramsOfCallsStayInTheirCode) {
+  constexpr u64 kNearCode = 0x80000000, kNearBytes = kMiB;
+  u64 near = 0, far = 0, all = 0;
+  for (u64 seed = 1; seed <= 20; ++seed) {
+    Twins twins(seed, {.name = "calls", .calls = true});
+    for (int turn = 0; turn < 200; ++turn, ++all) {
+      ASSERT_EQ(twins.run(1), "") << "seed " << seed;
+      const u64 pc = twins.tested().pc();
+      near += pc - kNearCode < kNearBytes;
+      far += pc - kFarCode < kFarPages * kPageSize;
+    }
+  }
+  fmt::print("{} turns ended near, {} far\n", near, far);
+  EXPECT_EQ(near + far, all);
+  EXPECT_GT(near, all / 10);
+  EXPECT_GT(far, all / 10);
+}
+
 TEST(Twins, LoopsAgree) { agree({.name = "loops"}); }
 TEST(Twins, LoopsAgreeAtEachBlock) { agree({.name = "short turns", .longest_turn = 3}); }
 TEST(Twins, LoopsAgreeWithLittleRoom) {
@@ -112,6 +132,30 @@ TEST(Twins, LoopsAgreeThatWereTranslatedForOthersWithLittleRoom) {
          .code_cache = Bytes{256 * kKiB},
          .forgets = true,
          .shelf = true});
+}
+
+TEST(Twins, CallsAgree) { agree({.name = "calls", .calls = true}); }
+TEST(Twins, CallsAgreeAtEachBlock) {
+  agree({.name = "calls, short turns", .longest_turn = 3, .calls = true});
+}
+TEST(Twins, CallsAgreeWithLittleRoom) {
+  agree({.name = "calls, little room",
+         .tlb_entries = 4,
+         .code_cache = Bytes{256 * kKiB},
+         .forgets = true,
+         .calls = true});
+}
+TEST(Twins, CallsAgreeThatAreTranslatedBesideWithLittleRoom) {
+  agree({.name = "calls, beside, with little room",
+         .tlb_entries = 4,
+         .code_cache = Bytes{256 * kKiB},
+         .forgets = true,
+         .beside = true,
+         .calls = true});
+}
+
+TEST(Twins, CallsAgreeThatWereTranslatedForOthers) {
+  agree({.name = "calls, shelf", .forgets = true, .shelf = true, .calls = true});
 }
 
 // Whoever wants a safe point, and whenever: the guest sees nothing of it.
