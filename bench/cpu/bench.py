@@ -4,7 +4,9 @@
 
 The same source is built three times from one compiler option (-O2); every engine gets the same sizes. Counts of
 retired instructions come from the guest's own counter, so MIPS is measured, not guessed. `boot` is the time from the
-engine's start to the kernel's first user program; `integer` is the rate over all integer rows.
+engine's start to the kernel's first user program, `boot-4` with four harts; `prompt` is the longest time from one prompt of a
+shell to the next while the first twenty commands after a boot are typed; `integer` is the rate over all integer rows. What has a
+goal is told at the end when it misses it: a row's time to the native one (`ROW/native`) and the geometric means, too.
 
 `--time cpu` measures the CPU time of all of the engine's processes instead of the guest's clock: on a machine that is
 shared, other programs count less then.
@@ -29,6 +31,7 @@ INTEGER = ("coremark-like", "dhrystone-like", "fibonacci", "bytecode", "quicksor
 COMPUTE = INTEGER + ("libc-strings", "memcpy-64k", "memcpy-16m", "chase-16k", "chase-4m", "chase-64m", "nbody", "matrix",
                      "mandelbrot")
 TWO_HARTS = ("pipe-2", "mprotect-2", "lock-2")
+TYPED = ["true", "ls /", "echo one two", "cat /proc/uptime"] * 5
 LIMIT = 1800  # seconds for one boot with all its rows
 
 
@@ -126,6 +129,29 @@ def measure(engine, arguments, ramdisk, image):
     return median, statistics.median(boots) if boots else None
 
 
+def boot_seconds(engine, image, cpus):
+    with harness.Guest(engine, cpus=cpus, memory="1GiB", kernel=image / "Image", initrd=image / "initrd",
+                       append='console=ttyS0 quiet cloister.run="true"') as guest:
+        guest.expect(r"^cloister: exit status", LIMIT)
+        return guest.seconds_to(harness.USER_SPACE_IS_UP)
+
+
+def prompt_milliseconds(engine, image):
+    """The longest from one prompt to the next, right after a boot."""
+    prompt, where = r"/ # \x1b\[6n", "\x1b[24;5R"  # the shell asks its terminal for the cursor, and would wait for the answer
+    with harness.Guest(engine, memory="1GiB", kernel=image / "Image", initrd=image / "initrd", append="console=ttyS0 quiet") as guest:
+        guest.expect(prompt, LIMIT)
+        longest = 0
+        for command in TYPED:
+            guest.send(where)
+            time.sleep(0.05)  # until it is read; nobody types sooner
+            end, start = len(guest.console), time.monotonic()
+            guest.send(command + "\n")
+            guest.expect(prompt, 60, end)
+            longest = max(longest, time.monotonic() - start)
+        return longest * 1000
+
+
 def rate(rows, names):
     """Millions of instructions a second over these rows together."""
     known = [rows[name] for name in names if name in rows and rows[name][1] > 0]
@@ -149,13 +175,15 @@ def print_table(host, ours, peer):
     print(harness.table(["row", "native s", "ours s", "peer s", "ours/native", "peer/ours", "MIPS"], lines))
 
 
-def print_means(host, ours, peer):
-    """Geometric means: of the compute rows to native, of all rows that both have to the peer."""
-    to_native = [ours[name][0] / host[name][0] for name in COMPUTE if name in ours and name in host]
-    to_peer = [peer[name][0] / ours[name][0] for name in ours if name in peer]
-    for what, ratios in (("compute rows, ours to native", to_native), ("all rows, the peer's time to ours", to_peer)):
-        if ratios:
-            print(f"geometric mean of {len(ratios)} {what}: {statistics.geometric_mean(ratios):.2f}")
+def ratios(host, ours, peer):
+    """{name: ratio}: each row's time to the native one; and geometric means, where all their rows were measured: of the compute
+    rows to native, and of the peer's times to ours."""
+    found = {f"{name}/native": ours[name][0] / host[name][0] for name in ours if name in host}
+    if all(f"{name}/native" in found for name in COMPUTE):
+        found["compute/native"] = statistics.geometric_mean(found[f"{name}/native"] for name in COMPUTE)
+    if peer and all(name in peer for name in COMPUTE + TWO_HARTS):
+        found["peer/ours"] = statistics.geometric_mean(peer[name][0] / ours[name][0] for name in ours)
+    return found
 
 
 def compare_checks(ours, peer):
@@ -185,14 +213,23 @@ def main():
         host = (native_cpu if arguments.time == "cpu" else native)(arguments.rows, arguments.scale)
         ours, boot = measure(arguments.engine, arguments, ramdisk, image)
         peer, peer_boot = measure("qemu", arguments, ramdisk, image) if with_peer else ({}, None)
+        whole = {}
+        if not arguments.rows:
+            repeated = range(arguments.repeat)
+            whole["boot-4"] = statistics.median(boot_seconds(arguments.engine, image, 4) for _ in repeated), "s"
+            whole["prompt"] = statistics.median(prompt_milliseconds(arguments.engine, image) for _ in repeated), "ms"
     print_table(host, ours, peer)
-    print_means(host, ours, peer)
     integer, peer_integer = rate(ours, INTEGER), rate(peer, INTEGER)
     print(f"boot: {number(boot, '{:.2f}')} s (peer {number(peer_boot, '{:.2f}') or '-'});"
           f" integer: {number(integer, '{:.0f}') or '-'} MIPS (peer {number(peer_integer, '{:.0f}') or '-'})")
     figures = [harness.figure(name, ours[name][0], "s", peer.get(name, (None,))[0], goals) for name in ours]
     figures.append(harness.figure("boot", boot, "s", peer_boot, goals))
     figures.append(harness.figure("integer", integer, "MIPS", peer_integer, goals))
+    whole |= {name: (value, "ratio") for name, value in ratios(host, ours, peer).items()}
+    figures += [harness.figure(name, value, unit, None, goals) for name, (value, unit) in whole.items()]
+    for one in figures:
+        if one["name"] in ("boot-4", "prompt", "compute/native", "peer/ours"):
+            print(f"{one['name']}: {one['value']:.3g} {one['unit']} (goal {one['goal']})")
     status = harness.report(figures, arguments.json)
     return status if compare_checks(ours, peer) else 1
 
