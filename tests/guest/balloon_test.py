@@ -48,7 +48,7 @@ class BalloonCase(unittest.TestCase):
     def start_machine(cls):
         disk = support.make_disk(pathlib.Path(cls.files.name) / "swap", WHOLE)
         disk.chmod(0o666)
-        cls.host = daemon.Daemon("2GiB", period="1s", longest_period="2s")
+        cls.host = daemon.Daemon("2GiB", period="1s", longest_period="2s", scan_share=0)  # like pages would leave less to give
         cls.host.launch("m", cls.image, initrd=cls.ramdisk, memory=f"{WHOLE}MiB", disk=str(disk), **cls.OPTIONS)
         cls.shell = cls.host.shell_of("m")
 

@@ -92,7 +92,7 @@ void write_far_tables(memory::GuestMemory& memory) {
     CHECK(memory.write({address}, std::as_bytes(std::span(&value, 1))));
   };
   const u64 roots[] = {kTables, kFarTables};
-  for (const u64 space : {0, 1}) {
+  for (const u64 space : {0u, 1u}) {
     const u64 middle = roots[space] + 3 * kPageSize, leaves = roots[space] + 4 * kPageSize;
     put(roots[space] + 8, entry(kTables + kPageSize, 1));
     put(roots[space] + 16, entry(kBase, kIdentity));
@@ -179,7 +179,7 @@ class Twins::Machine {
 
   void write_calls(const Calls& calls) {
     write_code(kCode, calls.code);
-    for (const u64 frame : {0, 1})
+    for (const u64 frame : {0u, 1u})
       write_code(kFarFrames + frame * kFarPages * kPageSize, calls.far_code[frame]);
     CHECK(memory_->write({kFunctions}, std::as_bytes(std::span(calls.functions))));
   }
