@@ -14,7 +14,6 @@ side and sort in turns, a file each, for half a second; what is compared is the 
 import argparse
 import contextlib
 import json
-import os
 import pathlib
 import socket
 import statistics

@@ -42,8 +42,7 @@ Result<Translators> make_translators(const MachineConfig& config) {
     options.code_cache = kTinyCode;
     options.more_code = nullptr;
   }
-  const auto workshop =
-      config.cpus == 1 ? std::make_shared<jit::Workshop>() : std::make_shared<jit::Workshop>(kShelf);
+  const auto workshop = std::make_shared<jit::Workshop>(options.is_alone ? Bytes{} : kShelf);
   for (auto& translator : translators) translator = TRY(jit::Translator::create(options, workshop));
   return translators;
 }

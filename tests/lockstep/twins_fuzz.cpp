@@ -5,7 +5,8 @@
 
 #include "lockstep/twins.h"
 
-// The input chooses a program of random loops and how it is disturbed; translator and interpreter must agree.
+// The input chooses a program of random loops or calls and how it is disturbed; translator and interpreter
+// must agree.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace cloister;
   std::uint8_t bytes[9] = {};
@@ -19,6 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.forgets = (bytes[8] & 8) != 0;
   options.beside = (bytes[8] & 16) != 0;
   options.shelf = (bytes[8] & 32) != 0;
+  options.calls = (bytes[8] & 64) != 0;
   lockstep::Twins twins(seed, options);
   const std::string found = twins.run(200);
   if (!found.empty()) {
