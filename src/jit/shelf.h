@@ -19,6 +19,7 @@ class Shelf {
   explicit Shelf(Bytes most) : most_(most) {}
 
   void put(Entry product);
+  Bytes size() const { return size_; }
   // What was made first goes until at most so many bytes are left.
   void shrink_to(Bytes size);
   // What was made for `address`, or for a block near with a way in there, of `tier` or a better one, of what

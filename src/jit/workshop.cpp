@@ -110,7 +110,7 @@ void Workshop::do_next() {
 
 // What is kept of products lies between what was needed to make them.
 void Workshop::sleep() {
-  const bool is_untidy = asked_ >= kTidyAfter;
+  const bool is_untidy = asked_ >= kTidyAfter || shelf_.size() > kShelfAtRest;
   sleeps_ = true;
   const bool woken = is_untidy ? changed_.wait_for(mutex_, kRest) : (changed_.wait(mutex_), true);
   sleeps_ = false;

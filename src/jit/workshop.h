@@ -66,9 +66,10 @@ class Workshop {
   static constexpr Nanos kPrompt{500'000};
   static constexpr u32 kFewestRefused = 16, kMostRefused = 1024;
 
-  // After so many orders and a rest, the heap's free memory goes back: some megabytes, half of all. Before
-  // that the shelf becomes small: whoever ran what others run too has it by now.
-  static constexpr u32 kTidyAfter = 512;
+  // After so many orders, or with more on the shelf than is to lie there, and a rest, the heap's free memory
+  // goes back: some megabytes, half of all. Before that the shelf becomes small: whoever ran what others run
+  // too has it by now.
+  static constexpr u32 kTidyAfter = 128;
   static constexpr std::chrono::milliseconds kRest{100};
   static constexpr Bytes kShelfAtRest{kMiB};
 
