@@ -83,6 +83,7 @@ struct State {
 
   // -- Code -----------------------------------------------------------------------------------------------
   JumpEntry* jumps = nullptr;
+  u64* returns = nullptr;  // the privilege's ReturnStack: the last call's address
   // Side by side, as in JumpEntry: translated code compares both at once.
   alignas(8) u32 jump_tag = 0;  // the context's number, and above it a count of flushes
   u32 epoch = 0;  // counts what may have changed code: blocks of an older one are compared with memory

@@ -70,6 +70,7 @@ Tlb::Tlb(State& state, u32 entries)
   CHECK(entries >= 4 && entries <= kMostEntries && (entries & (entries - 1)) == 0);
   jumps_ = make_jumps(jumps_memory_);
   state_.jumps = jumps_.data();
+  state_.returns = return_stack_->top;
   find_numbers();
   apply();
 }
@@ -99,6 +100,17 @@ void Tlb::apply() {
   const u32 code = is_supervisor() ? supervisor_number_ * kSights + 1 : number_ * kSights;
   jump_set_ = &jump_set();
   state_.jump_tag = jump_set_->generation << kPageShift | code;
+  select_returns();
+}
+
+void Tlb::select_returns() {
+  ReturnStack& stack = returns_[is_supervisor() ? 1 : 0];
+  if (return_stack_ != &stack) {
+    return_stack_->top = state_.returns;
+    return_stack_ = &stack;
+    state_.returns = stack.top;
+  }
+  if (stack.tag != state_.jump_tag || stack.epoch != state_.epoch) stack.begin(state_.jump_tag, state_.epoch);
 }
 
 Tlb::JumpSet& Tlb::jump_set() {
@@ -119,6 +131,7 @@ void Tlb::renew(JumpSet& set) {
   }
   set.generation = ++generations_;
   set.pages.reset();
+  set.pages.set(jump_page(state_.page));  // whoever runs there may call
 }
 
 void Tlb::renew_all() {

@@ -9,6 +9,7 @@
 #include "base/os/mapping.h"
 #include "base/units.h"
 #include "hart/code_pages.h"
+#include "hart/return_stack.h"
 #include "hart/state.h"
 #include "hart/tlb_bank.h"
 #include "memory/page_set.h"
@@ -61,6 +62,8 @@ class Tlb {
   void flush_jumps();
   // The blocks are no more.
   void clear_jumps();
+  // The epoch is another one: what calls would come back to may have changed.
+  void end_epoch() { select_returns(); }
   // Drops the translations to `pages`. Whether code may lie there; then no jump leads anywhere any more.
   bool forget(const memory::PageSet& pages);
 
@@ -108,6 +111,7 @@ class Tlb {
   u16 number_of(Space space);
   void find_numbers();
   void apply();
+  void select_returns();
   void clear_everything();
   bool borrow(u64 va, Use use);
   void note_large_page(u64 va, u8 page_shift);
@@ -129,6 +133,8 @@ class Tlb {
   std::vector<JumpSet> jump_sets_;  // user mode's by the space's number, and the supervisor's
   JumpSet* jump_set_ = nullptr;     // of the context
   std::array<std::bitset<kLargePages>, kLargeShifts.size()> large_pages_;  // which may have entries
+  std::array<ReturnStack, 2> returns_;                                     // user mode's, the supervisor's
+  ReturnStack* return_stack_ = returns_.data();                            // of the context
   Space space_;
   Sight sight_ = Sight::kSupervisor;
   u16 number_ = 0;             // of space_

@@ -98,6 +98,39 @@ TEST_F(TlbTest, AFenceForAPageEndsTheJumpsOfThoseThatJumpedThereOnly) {
   EXPECT_EQ(jump_tag(kFirst, Sight::kSupervisor), kernel);
 }
 
+TEST_F(TlbTest, ACallComesBackUnderItsTagAndInItsEpochOnly) {
+  constexpr u64 kBack = kUserPage + 8;
+  tlb.select(kFirst, Sight::kUser);
+  tlb.note_jump(kUserPage);
+  const auto call = [this] { *state->returns = kBack; };
+  call();
+  tlb.select(kFirst, Sight::kSupervisor);
+  EXPECT_NE(*state->returns, kBack);
+  tlb.select(kFirst, Sight::kUser);
+  EXPECT_EQ(*state->returns, kBack);
+  tlb.flush_page(kUserPage + kPageSize);
+  EXPECT_EQ(*state->returns, kBack);
+  tlb.flush_page(kUserPage);
+  EXPECT_NE(*state->returns, kBack);
+  call();
+  tlb.select(kSecond, Sight::kUser);
+  EXPECT_NE(*state->returns, kBack);
+  call();
+  ++state->epoch;
+  tlb.end_epoch();
+  EXPECT_NE(*state->returns, kBack);
+}
+
+// He goes on there without a jump, and may call.
+TEST_F(TlbTest, WhoRunsInAPageWhenJumpsEndIsKnownToBeThere) {
+  tlb.select(kFirst, Sight::kUser);
+  state->page = kUserPage;
+  tlb.flush_jumps();
+  const u64 jumps = state->jump_tag;
+  tlb.flush_page(kUserPage);
+  EXPECT_NE(state->jump_tag, jumps);
+}
+
 TEST_F(TlbTest, JumpsOfASpaceAreForgottenWhenOthersTakeTheirPlace) {
   tlb.select(kFirst, Sight::kUser);
   const u64 first = state->jump_tag;

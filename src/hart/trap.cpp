@@ -73,6 +73,9 @@ void return_from_trap(Core& core) {
   recheck_interrupts(core);
 }
 
-void fence_instructions(Core& core) { ++core.state.epoch; }
+void fence_instructions(Core& core) {
+  ++core.state.epoch;
+  core.tlb.end_epoch();
+}
 
 }  // namespace cloister::hart

@@ -65,14 +65,15 @@ TEST_F(Returns, MayLeaveOutLevels) {
   EXPECT_EQ(result(), 9u * (2 + 1));
 }
 
-// What stands behind the call is another instruction each time that it comes back.
+// What stands behind the call has code, and is another instruction at each eighth time that it comes back.
 TEST_F(Returns, FindCodeThatWasWrittenMeanwhile) {
   constexpr i32 kOneInImmediate = 1 << 20;
   put(kCaller, {addi(s2, ra, 0), addi(a1, 0, 50), call(kDown - 8), addi(a0, a0, 2), addi(a1, a1, -1),
                 branch(Op::bne, a1, zero, -12), addi(ra, s2, 0), kReturn});
-  put(kFunction, {load(Op::lw, t1, ra), code(Op::lui, t2, 0, 0, kOneInImmediate), code(Op::xor_, t1, t1, t2),
-                  store(Op::sw, t1, ra), code(Op::fence_i), kReturn});
-  EXPECT_EQ(result(), 25u * (3 + 2));
+  put(kFunction, {code(Op::andi, t0, a1, 0, 7), branch(Op::bne, t0, zero, 24), load(Op::lw, t1, ra),
+                  code(Op::lui, t2, 0, 0, kOneInImmediate), code(Op::xor_, t1, t1, t2), store(Op::sw, t1, ra),
+                  code(Op::fence_i), kReturn});
+  EXPECT_EQ(result(), 26u * 2 + 24u * 3);
 }
 
 }  // namespace

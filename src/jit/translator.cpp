@@ -370,6 +370,7 @@ const void* Translator::enter(hart::Core& core, hart::Block& block) {
   if (entry == nullptr) return nullptr;
   hart::State& s = core.state;
   note_jump(s, s.pc, entry->code);
+  core.tlb.note_jump(s.pc);
   s.page = s.pc & ~kPageMask;
   return entry->code;
 }

@@ -25,6 +25,9 @@ bool is_csr(Op op) {
   return format == Format::kCsr || format == Format::kCsrI;
 }
 
+// The registers for return addresses, by the calling convention.
+bool is_link(u8 reg) { return reg == isa::reg::ra || reg == isa::reg::t0; }
+
 // Bound: a return compares with so many places before it asks the jump cache.
 constexpr std::size_t kMostReturns = 6;
 // Bound: what lies farther away, in bytes, is seldom the case of a switch.
@@ -104,15 +107,10 @@ class Builder {
     i32 taken = kLeaves, next = kLeaves;
     if (branches || !isa::ends_block(last.insn.op) || is_csr(last.insn.op)) next = block_at(end);
     if (branches || last.insn.op == Op::jal) taken = block_at(i64{last.offset} + last.insn.imm);
-    if (taken != kLeaves && last.insn.op == Op::jal && is_link(last.insn.rd)) calls_.push_back(block_at(end));
+    if (taken != kLeaves && is_call(last.insn)) calls_.push_back(block_at(end));
     if (is_table_jump(last.insn)) add_near(last.offset);
     region_.blocks[static_cast<u32>(index)].taken = taken;
     region_.blocks[static_cast<u32>(index)].next = next;
-  }
-
-  static bool is_link(u8 reg) { return reg == isa::reg::ra || reg == isa::reg::t0; }
-  static bool is_return(const isa::Insn& insn) {
-    return insn.op == Op::jalr && insn.rd == 0 && is_link(insn.rs1) && insn.imm == 0;
   }
 
   static bool is_table_jump(const isa::Insn& insn) {
@@ -203,6 +201,14 @@ class Builder {
 };
 
 }  // namespace
+
+bool is_call(const isa::Insn& insn) {
+  return (insn.op == Op::jal || insn.op == Op::jalr) && is_link(insn.rd);
+}
+
+bool is_return(const isa::Insn& insn) {
+  return insn.op == Op::jalr && insn.rd == 0 && is_link(insn.rs1) && insn.imm == 0;
+}
 
 bool is_flags_access(const Step& step) {
   constexpr u32 kFflags = 1;

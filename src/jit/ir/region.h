@@ -166,6 +166,10 @@ void for_each_follower(const Block& block, Visit visit) {
 // By block: whether it stands at the head of a cycle. Every cycle of the region has one.
 std::vector<bool> find_loop_heads(const Region& region);
 
+// As the calling convention has them: the way back is in ra or t0.
+bool is_call(const isa::Insn& insn);
+bool is_return(const isa::Insn& insn);
+
 // Reads or writes fflags, and nothing else.
 bool is_flags_access(const Step& step);
 

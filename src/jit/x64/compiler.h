@@ -43,6 +43,9 @@ struct Thunks {
   // resume: after a call into the host that changed pc: on there, or back to the caller.
   // jump: to the address in rax, by the jump cache; all registers are in the State.
   // miss: the same when the jump cache does not know it.
+  // call: as jump, after the place that the call comes back to went to the return stack: rcx is its address,
+  // rdx its code.
+  // return: as jump, but the return stack is asked first.
   std::array<const std::byte*, kThunks> others{};
 };
 Thunks make_thunks(CodeCache& cache);
@@ -50,6 +53,12 @@ Thunks make_thunks(CodeCache& cache);
 // By the jump cache that the interpreter uses too: to the address in rax when its pc, tag and epoch are equal
 // and it has machine code, else to `miss`. Uses rcx and rdx.
 void emit_jump_by_cache(asmjit::x86::Assembler& a, const asmjit::Label& miss);
+
+// Puts where a call comes back to on the return stack: address in rcx, code in rdx. Uses rsi, so
+// all registers are in the State.
+void emit_push_return(asmjit::x86::Assembler& a);
+// To the address in rax when the last call comes back there, else to `miss`. Uses rcx and rdx.
+void emit_return(asmjit::x86::Assembler& a, const asmjit::Label& miss);
 
 // The data of a region that its code looks at.
 struct Header {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "isa/properties.h"
 #include "jit/x64/conditions.h"
 #include "jit/x64/region_code.h"
@@ -7,6 +9,18 @@
 namespace cloister::jit::x64 {
 
 using isa::Op;
+
+namespace {
+
+// What stands behind a call in the next page has no place in this one's code: it is found by the jump cache.
+Leaving leaving_of(const ir::Block& block) {
+  const isa::Insn& insn = block.steps.back().insn;
+  if (ir::is_call(insn) && block.end < kPageSize) return {Leaving::Way::kCall, insn.rd, block.end};
+  if (ir::is_return(insn)) return {Leaving::Way::kReturn};
+  return {};
+}
+
+}  // namespace
 
 void RegionCode::emit_end(const Here& here) {
   settle();
@@ -59,7 +73,7 @@ void RegionCode::emit_indirect(const Here& here) {
   if (target.kind == ir::Known::Kind::kPageRelative) {
     emit_.set_known(insn.rd, here.current().result);
     spill((written_before(here) | passes::effects(here.current()).writes));
-    return leave_to_page_offset(0, target.value & ~i64{1});
+    return leave_to_page_offset(0, target.value & ~i64{1}, leaving_of(*here.block));
   }
   if (here.block->by_table) return jump_by_table(here);
   if (!here.block->targets.empty()) compare_returns(here);
@@ -69,7 +83,7 @@ void RegionCode::emit_indirect(const Here& here) {
   emit_.set_known(insn.rd, here.current().result);
   spill(written_before(here) | passes::effects(here.current()).writes);
   a_.mov(x86::rax, x86::rdx);
-  leave_to_rax();
+  leave_to_rax(leaving_of(*here.block));
 }
 
 // A return to behind a call of this region stays in the region.
@@ -135,19 +149,22 @@ bool RegionCode::falls_through(const Here& here, i32 block) const {
 // After the block's last step: on in the region, or out of it.
 void RegionCode::go_to(const Here& here, i32 block, i64 offset) {
   if (block == ir::kLeaves) {
-    return leave_to_page_offset(written_before(here) | passes::effects(here.current()).writes, offset);
+    return leave_to_page_offset(written_before(here) | passes::effects(here.current()).writes, offset,
+                                leaving_of(*here.block));
   }
   if (!falls_through(here, block)) a_.jmp(label_of(here, block));
 }
 
 // A jump within the page needs no translation: whoever maps this page maps the target.
-void RegionCode::leave_to_page_offset(u64 written, i64 offset) {
+void RegionCode::leave_to_page_offset(u64 written, i64 offset, Leaving leaving) {
   spill(written);
   if (offset >= 0 && offset < static_cast<i64>(kPageSize)) {
-    slots_.push_back({a_.newLabel(), a_.newLabel(), static_cast<u16>(offset)});
-    a_.bind(slots_.back().jump);
-    a_.long_().jmp(slots_.back().stub);
-    return;
+    const auto leave = [this, offset] { leave_by_slot(a_.newLabel(), static_cast<u16>(offset)); };
+    if (leaving.way != Leaving::Way::kCall) return leave();
+    return note_return(leaving, [this, leave] {
+      emit_push_return(a_);
+      leave();
+    });
   }
   a_.mov(x86::rax, state_at(offsetof(hart::State, page)));
   if (offset == static_cast<i32>(offset)) {
@@ -156,16 +173,57 @@ void RegionCode::leave_to_page_offset(u64 written, i64 offset) {
     a_.mov(x86::rcx, offset);
     a_.add(x86::rax, x86::rcx);
   }
-  leave_to_rax();
+  leave_to_rax(leaving);
 }
 
-// What runs little shares one way out with all others, what runs much has one for each jump, which predicts
+void RegionCode::leave_by_slot(const Label& jump, u16 offset) {
+  slots_.push_back({jump, a_.newLabel(), offset});
+  a_.bind(jump);
+  a_.long_().jmp(slots_.back().stub);
+}
+
+// What runs little shares the ways out with all others, what runs much has one for each jump, which predicts
 // better.
-void RegionCode::leave_to_rax() {
-  if (region_.counts_entries) {
-    a_.jmp(thunk(Thunk::kJump));
-    return;
+void RegionCode::leave_to_rax(Leaving leaving) {
+  switch (leaving.way) {
+    case Leaving::Way::kJump:
+      return jump_by_cache();
+    case Leaving::Way::kCall:
+      return note_return(leaving, [this] {
+        if (region_.counts_entries) return void(a_.jmp(thunk(Thunk::kCall)));
+        emit_push_return(a_);
+        jump_by_cache();
+      });
+    case Leaving::Way::kReturn: {
+      if (region_.counts_entries) return void(a_.jmp(thunk(Thunk::kReturn)));
+      const Label miss = a_.newLabel();
+      emit_return(a_, miss);
+      return later([this, miss] {
+        a_.bind(miss);
+        jump_by_cache();
+      });
+    }
   }
+}
+
+// Leaves by `call`, which finds what emit_push_return() wants. What stands behind the call is entered, where
+// the region has it, else reached by a slot.
+void RegionCode::note_return(Leaving leaving, const std::function<void()>& call) {
+  const auto is_behind = [&](const ir::Block& block) {
+    return block.begin == leaving.back && !block.steps.empty();
+  };
+  const auto behind = std::find_if(region_.blocks.begin(), region_.blocks.end(), is_behind);
+  const bool is_here = behind != region_.blocks.end();
+  const Label back =
+      is_here ? entrances_[static_cast<std::size_t>(behind - region_.blocks.begin())] : a_.newLabel();
+  a_.lea(x86::rdx, x86::ptr(back));
+  emit_.load(x86::rcx, leaving.link);
+  call();
+  if (!is_here) leave_by_slot(back, leaving.back);
+}
+
+void RegionCode::jump_by_cache() {
+  if (region_.counts_entries) return void(a_.jmp(thunk(Thunk::kJump)));
   const Label miss = a_.newLabel();
   emit_jump_by_cache(a_, miss);
   later([this, miss] {

@@ -17,8 +17,7 @@ void RegionCode::emit_entries() {
 
 void RegionCode::emit_entrance(u32 index) {
   has_entrance_[index] = true;
-  entrances_.push_back({a_.newLabel(), index});
-  a_.bind(entrances_.back().label);
+  a_.bind(entrances_[index]);
   a_.mov(x86::eax, region_.blocks[index].begin);
   a_.call(enter_);
 }

@@ -35,8 +35,8 @@ struct Sites {
 };
 
 // The routines that a region's code jumps to.
-enum class Thunk : u8 { kLeave, kResume, kJump, kMiss };
-inline constexpr std::size_t kThunks = 4;
+enum class Thunk : u8 { kLeave, kResume, kJump, kMiss, kCall, kReturn };
+inline constexpr std::size_t kThunks = 6;
 
 // Machine code that has no place yet: its bytes, and what must be written into them where they come to lie.
 // Never changed once it is made, so several harts can place it, each in its own code cache.

@@ -43,6 +43,7 @@ Image RegionCode::emit() {
   if (region_.counts_entries && has_loop) image_.runs = static_cast<u32>(region_.blocks.size());
   for (const ir::Block& block : region_.blocks) {
     block_labels_.push_back(a_.newLabel());
+    entrances_.push_back(a_.newLabel());
     second_copies_.emplace_back(block.steps.size() + 1);
   }
   call_step_ = a_.newLabel();
@@ -238,9 +239,9 @@ void RegionCode::emit_step(const Here& here) {
 
 Image RegionCode::finish() {
   take_code(holder_, thunks_, image_);
-  for (const Entrance& way : entrances_) {
-    const u16 offset = region_.blocks[way.block_index].begin;
-    image_.entries.push_back({offset, static_cast<u16>(way.block_index), spot_of(holder_, way.label)});
+  for (u16 i = 0; i < region_.blocks.size(); ++i) {
+    if (has_entrance_[i])
+      image_.entries.push_back({region_.blocks[i].begin, i, spot_of(holder_, entrances_[i])});
   }
   image_.enter = spot_of(holder_, enter_);
   image_.stale = spot_of(holder_, stale_);

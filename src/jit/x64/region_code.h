@@ -98,8 +98,12 @@ class RegionCode final : private asmjit::ErrorHandler {
   bool falls_through(const Here& here, i32 block) const;
   const Label& label_of(const Here& here, i32 block) const;
   void go_to(const Here& here, i32 block, i64 offset);
-  void leave_to_page_offset(u64 written, i64 offset);
-  void leave_to_rax();
+  void leave_to_page_offset(u64 written, i64 offset, Leaving leaving = {});
+  // Precondition: all registers are in the State.
+  void leave_to_rax(Leaving leaving = {});
+  void note_return(Leaving leaving, const std::function<void()>& call);
+  void jump_by_cache();
+  void leave_by_slot(const Label& jump, u16 offset);
   void set_pc(i64 page_offset);
 
   // loop_code.cpp
@@ -235,7 +239,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   std::vector<bool> has_entrance_;                 // by block
   std::vector<Knowledge> known_at_end_;            // by block: where its last step begins
   Label enter_, stale_, leave_at_, leave_slot_, call_step_, call_fill_, call_csr_, call_last_;
-  std::vector<Entrance> entrances_;
+  std::vector<Label> entrances_;  // by block
   std::vector<Slot> slots_;
   std::vector<Table> tables_;
   std::deque<Rounds> rounds_;

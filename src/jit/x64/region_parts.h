@@ -39,10 +39,12 @@ struct Rounds {
   asmjit::Label head;
 };
 
-// A way into the region.
-struct Entrance {
-  asmjit::Label label;
-  u32 block_index;
+// How a region is left for an address: what the return stack has to do with it.
+struct Leaving {
+  enum class Way : u8 { kJump, kCall, kReturn };
+  Way way = Way::kJump;
+  u8 link = 0;   // of a call: the register with the address that it comes back to,
+  u16 back = 0;  // and its offset in the page
 };
 
 // Where a jump through a register goes within the region, by offset in the page.

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "hart/core.h"
 #include "hart/execute.h"
+#include "hart/return_stack.h"
 #include "jit/x64/compiler.h"
 #include "jit/x64/registers.h"
 
@@ -57,12 +58,35 @@ void emit_jump_by_cache(x86::Assembler& a, const asmjit::Label& miss) {
   a.jmp(x86::rcx);
 }
 
+void emit_push_return(x86::Assembler& a) {
+  using hart::ReturnStack, hart::State;
+  static_assert(alignof(ReturnStack) == ReturnStack::kEntries * sizeof(u64));  // the low byte goes round
+  a.mov(x86::rsi, state_at(offsetof(State, returns)));
+  a.add(x86::sil, sizeof(u64));
+  a.mov(state_at(offsetof(State, returns)), x86::rsi);
+  a.mov(x86::ptr(x86::rsi), x86::rcx);
+  a.mov(x86::ptr(x86::rsi, offsetof(ReturnStack, code)), x86::rdx);
+}
+
+void emit_return(x86::Assembler& a, const asmjit::Label& miss) {
+  using hart::ReturnStack, hart::State;
+  a.mov(x86::rcx, state_at(offsetof(State, returns)));
+  a.cmp(x86::rax, x86::ptr(x86::rcx));
+  a.jne(miss);
+  a.mov(x86::rdx, x86::ptr(x86::rcx, offsetof(ReturnStack, code)));
+  a.sub(x86::cl, sizeof(u64));
+  a.mov(state_at(offsetof(State, returns)), x86::rcx);
+  a.and_(x86::rax, -static_cast<i32>(kPageSize));
+  a.mov(state_at(offsetof(State, page)), x86::rax);
+  a.jmp(x86::rdx);
+}
+
 Thunks make_thunks(CodeCache& cache) {
   asmjit::CodeHolder holder;
   holder.init(asmjit::Environment::host());
   x86::Assembler a(&holder);
   const asmjit::Label leave = a.newLabel(), resume = a.newLabel(), back = a.newLabel(), jump = a.newLabel(),
-                      miss = a.newLabel();
+                      miss = a.newLabel(), call = a.newLabel(), returns = a.newLabel();
   // enter(state, code)
   for (const x86::Gp& reg : kSaved) a.push(reg);
   a.sub(x86::rsp, sizeof(Frame));
@@ -75,6 +99,10 @@ Thunks make_thunks(CodeCache& cache) {
   a.add(x86::rsp, sizeof(Frame));
   for (u32 i = std::size(kSaved); i-- > 0;) a.pop(kSaved[i]);
   a.ret();
+  a.bind(returns);
+  emit_return(a, jump);
+  a.bind(call);
+  emit_push_return(a);
   a.bind(jump);
   emit_jump_by_cache(a, miss);
   a.bind(miss);
@@ -96,7 +124,7 @@ Thunks make_thunks(CodeCache& cache) {
   CHECK(holder.copyFlattenedData(place.write.data(), place.write.size()) == asmjit::kErrorOk);
   Thunks thunks;
   thunks.enter = reinterpret_cast<Exit (*)(hart::State*, const void*)>(reinterpret_cast<u64>(place.run));
-  const asmjit::Label labels[kThunks] = {leave, resume, jump, miss};
+  const asmjit::Label labels[kThunks] = {leave, resume, jump, miss, call, returns};
   for (std::size_t i = 0; i < kThunks; ++i) thunks.others[i] = place.run + holder.labelOffset(labels[i]);
   return thunks;
 }
