@@ -65,6 +65,33 @@ TEST_F(Returns, MayLeaveOutLevels) {
   EXPECT_EQ(result(), 9u * (2 + 1));
 }
 
+// A region that is made anew, from a loop in it, may lack what the old one had before the loop. Whoever was
+// led there is led to the code that this gets of its own.
+TEST_F(Returns, AndCallsFindCodeThatTookAnothersPlace) {
+  constexpr u64 kLoop = kFunction + 0x40, kCallOfFunction = kFunction + 0x80;
+  put(kFunction, {addi(a0, a0, 1), code(Op::jal, 0, 0, 0, 0x3c)});
+  put(kLoop, {addi(a0, a0, 2), addi(a1, a1, -1), branch(Op::bne, a1, zero, -8), kReturn});
+  put(kCallOfFunction, {addi(s2, ra, 0), call(-0x84), addi(ra, s2, 0), kReturn});
+  const auto enter = [this](u64 address, u64 rounds, int times) {
+    for (int i = 0; i < times; ++i) {
+      for (TestGuest* guest : {&translated, &interpreted}) {
+        guest->set(s0, address);
+        guest->set(a1, rounds);
+        guest->run({code(Op::jalr, ra, s0, 0)});
+      }
+      ASSERT_EQ(translated.reg(a0), interpreted.reg(a0));
+    }
+  };
+  enter(kFunction, 1, 10);
+  enter(kCallOfFunction, 1, 10);
+  const u64 remade = translator->statistics().remade;
+  enter(kLoop, 10'000, 2);
+  ASSERT_GT(translator->statistics().remade, remade);
+  const u64 unlinked = translator->statistics().unlinked;
+  enter(kCallOfFunction, 1, 100);
+  EXPECT_LT(translator->statistics().unlinked, unlinked + 20);
+}
+
 // What stands behind the call has code, and is another instruction at each eighth time that it comes back.
 TEST_F(Returns, FindCodeThatWasWrittenMeanwhile) {
   constexpr i32 kOneInImmediate = 1 << 20;

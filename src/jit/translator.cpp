@@ -13,8 +13,8 @@
 // A jump out of a region to a known place of the same page goes through a slot, which at first leads back
 // here. Then pc's block is looked up as the interpreter does; when it has a translation the slot is pointed
 // there, and from then on the jump is direct. Slots need no undoing: the code that they lead to is of the
-// same page, so it is right when theirs is; when it is dropped, its entries leave at once; and it is
-// forgotten only together with all other code.
+// same page, so it is right when theirs is; when it is dropped, its entries leave at once, and are
+// slots themselves from then on; and it is forgotten only together with all other code.
 namespace cloister::jit {
 
 namespace {
@@ -334,6 +334,7 @@ std::vector<hart::Translator::Figure> Translator::figures() const {
           {"bytes of translated code made", statistics_.bytes},
           {"bytes of translated code now", cache_->used()},
           {"times that the code cache was full", statistics_.clears},
+          {"jumps within a page to where no code was", statistics_.unlinked},
           {"regions dropped for changed code", statistics_.changed}};
 }
 
@@ -396,15 +397,16 @@ Translator::Outcome Translator::execute(hart::Core& core, hart::Block& block) {
   open_slot_ = nullptr;
   const x64::Exit exit = thunks_.enter(&s, code);
   switch (exit.kind & ((u64{1} << x64::kExitKindBits) - 1)) {
-    case x64::kExitStale:
-      note_jump(s, s.pc, nullptr);
-      return Outcome::kInterpret;
     case x64::kExitInterpret:
       return hart::must_stop(s) ? Outcome::kLeft : Outcome::kInterpret;
     case x64::kExitHot:
       want_better(core, reinterpret_cast<x64::Header*>(exit.place));
       break;
+    case x64::kExitStale:
+      note_jump(s, s.pc, nullptr);
+      [[fallthrough]];
     case x64::kExitSlot:
+      ++statistics_.unlinked;
       open_slot_ = reinterpret_cast<const std::byte*>(exit.place);
       open_pc_ = s.pc;
       open_page_ = Gpn{exit.kind >> x64::kExitKindBits};

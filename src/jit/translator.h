@@ -32,12 +32,13 @@ struct TranslatorOptions {
 };
 
 struct TranslatorStatistics {
-  u64 regions = 0;  // made
-  u64 steps = 0;    // guest instructions in them
-  u64 bytes = 0;    // of machine code
-  u64 clears = 0;   // times that the cache was full
-  u64 changed = 0;  // regions whose guest code had changed
-  u64 remade = 0;   // regions made anew because they were very hot
+  u64 regions = 0;   // made
+  u64 steps = 0;     // guest instructions in them
+  u64 bytes = 0;     // of machine code
+  u64 clears = 0;    // times that the cache was full
+  u64 changed = 0;   // regions whose guest code had changed
+  u64 unlinked = 0;  // jumps within a page to where no code was
+  u64 remade = 0;    // regions made anew because they were very hot
 };
 
 // A hart's translations: regions of guest code as machine code, by the guest-physical addresses of their

@@ -23,10 +23,11 @@ struct Exit {
 inline constexpr u64 kExitPlain = 0;  // go on at pc
 // The block at pc cannot run translated now. If the hart need not stop there, interpret it.
 inline constexpr u64 kExitInterpret = 1;
-inline constexpr u64 kExitStale = 2;  // pc's region is not to be entered any more
-// The jump at `place`, of five bytes, leads nowhere yet. Written anew, to the entry of the code for pc, it
-// does. Above the kind's bits stands the page of guest memory that the region is of.
-inline constexpr u64 kExitSlot = 3;
+// The jump at `place`, of five bytes, leads nowhere yet, or `place` is a way into a region that is not to be
+// entered any more. When a jump to the code for pc is written there, it leads on. Above the kind's bits
+// stands the page of guest memory that the region is of.
+inline constexpr u64 kExitSlot = 2;
+inline constexpr u64 kExitStale = 3;
 // pc's region has done as much as Header::heat said; `place` is its Header.
 inline constexpr u64 kExitHot = 4;
 inline constexpr u32 kExitKindBits = 8;

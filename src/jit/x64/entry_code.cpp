@@ -4,6 +4,13 @@
 // The ways into a region, the checks that let it be left in time, and its slots.
 namespace cloister::jit::x64 {
 
+namespace {
+
+// A way in: the block's offset, and a call. What was called finds the way in by where it would return to.
+constexpr i32 kEntranceBytes = 10;
+
+}  // namespace
+
 // Each block may be entered: what jumps into the middle of a region would else need a region of its own,
 // which repeats the rest of this one. So a way in is short; what they have in common stands once.
 void RegionCode::emit_entries() {
@@ -20,6 +27,7 @@ void RegionCode::emit_entrance(u32 index) {
   a_.bind(entrances_[index]);
   a_.mov(x86::eax, region_.blocks[index].begin);
   a_.call(enter_);
+  DCHECK(a_.offset() - holder_.labelOffset(entrances_[index]) == kEntranceBytes);
 }
 
 // eax: the block's offset in the page. Comes back with all homes loaded, or leaves. Looks at no data but the
@@ -60,8 +68,10 @@ void RegionCode::count_entry(const Label& hot) {
 void RegionCode::emit_ways_out(const Label& interpret, const Label& hot) {
   const Label out = a_.newLabel();
   a_.bind(stale_);
-  a_.mov(x86::ecx, kExitStale);
-  a_.jmp(out);
+  a_.pop(x86::rdx);
+  a_.sub(x86::rdx, kEntranceBytes);
+  a_.mov(x86::rcx, kExitStale | region_.page.raw << kExitKindBits);
+  a_.jmp(leave_slot_);
   a_.bind(hot);
   a_.mov(x86::ecx, kExitHot);
   a_.jmp(out);
