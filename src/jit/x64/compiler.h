@@ -53,7 +53,18 @@ Thunks make_thunks(CodeCache& cache);
 
 // By the jump cache that the interpreter uses too: to the address in rax when its pc, tag and epoch are equal
 // and it has machine code, else to `miss`. Uses rcx and rdx.
-void emit_jump_by_cache(asmjit::x86::Assembler& a, const asmjit::Label& miss);
+void emit_jump_by_cache(asmjit::x86::Assembler& a, const asmjit::Label& miss, bool notes = false);
+
+// An inline cache: where a jump went first under this jump tag and in this epoch, as in hart::JumpEntry. So
+// one that goes to many places is not noted anew each time.
+struct alignas(32) LastJump {
+  u64 pc = 0;
+  u64 stamp = 0;  // jump tag and epoch; 0: never
+  const void* code = nullptr;
+};
+// rsi: the LastJump. To the address in rax when that is its pc, else to `other`, where
+// emit_jump_by_cache(notes) may find rsi as it is. Uses rdx.
+void emit_jump_again(asmjit::x86::Assembler& a, const asmjit::Label& other);
 
 // Puts where a call comes back to on the return stack: address in rcx, code in rdx. Uses rsi, so
 // all registers are in the State.
@@ -85,6 +96,7 @@ struct Code {
   // How often each block ran, where that is counted: of a region with a loop that is to be made anew when it
   // is hot.
   std::unique_ptr<std::vector<u64>> runs;
+  std::vector<LastJump> jumps;
   std::shared_ptr<const Sites> sites;
 };
 

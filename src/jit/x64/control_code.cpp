@@ -83,7 +83,7 @@ void RegionCode::emit_indirect(const Here& here) {
   emit_.set_known(insn.rd, here.current().result);
   spill(written_before(here) | passes::effects(here.current()).writes);
   a_.mov(x86::rax, x86::rdx);
-  leave_to_rax(leaving_of(*here.block));
+  leave_to_rax(Target::kRegister, leaving_of(*here.block));
 }
 
 // A return to behind a call of this region stays in the region.
@@ -128,7 +128,7 @@ void RegionCode::jump_by_table(const Here& here) {
     a_.bind(out);
     spill(written_before(here));
     a_.mov(x86::rax, x86::rdx);
-    leave_to_rax();
+    leave_to_rax(Target::kRegister);
   });
   tables_.push_back(std::move(table));
 }
@@ -173,7 +173,7 @@ void RegionCode::leave_to_page_offset(u64 written, i64 offset, Leaving leaving) 
     a_.mov(x86::rcx, offset);
     a_.add(x86::rax, x86::rcx);
   }
-  leave_to_rax(leaving);
+  leave_to_rax(Target::kKnown, leaving);
 }
 
 void RegionCode::leave_by_slot(const Label& jump, u16 offset) {
@@ -184,15 +184,15 @@ void RegionCode::leave_by_slot(const Label& jump, u16 offset) {
 
 // What runs little shares the ways out with all others, what runs much has one for each jump, which predicts
 // better.
-void RegionCode::leave_to_rax(Leaving leaving) {
+void RegionCode::leave_to_rax(Target target, Leaving leaving) {
   switch (leaving.way) {
     case Leaving::Way::kJump:
-      return jump_by_cache();
+      return jump(target);
     case Leaving::Way::kCall:
-      return note_return(leaving, [this] {
+      return note_return(leaving, [this, target] {
         if (region_.counts_entries) return void(a_.jmp(thunk(Thunk::kCall)));
         emit_push_return(a_);
-        jump_by_cache();
+        jump(target);
       });
     case Leaving::Way::kReturn: {
       if (region_.counts_entries) return void(a_.jmp(thunk(Thunk::kReturn)));
@@ -200,7 +200,7 @@ void RegionCode::leave_to_rax(Leaving leaving) {
       emit_return(a_, miss);
       return later([this, miss] {
         a_.bind(miss);
-        jump_by_cache();
+        jump_by_cache(false);
       });
     }
   }
@@ -222,10 +222,23 @@ void RegionCode::note_return(Leaving leaving, const std::function<void()>& call)
   if (!is_here) leave_by_slot(back, leaving.back);
 }
 
-void RegionCode::jump_by_cache() {
+// The jump cache is as fast for a place that is known, and one look there serves all who jump to it. Who
+// calls by a pointer often jumps by the same one right away, as through a procedure linkage table.
+void RegionCode::jump(Target target) {
   if (region_.counts_entries) return void(a_.jmp(thunk(Thunk::kJump)));
+  if (target == Target::kKnown) return jump_by_cache(false);
+  const Label other = a_.newLabel();
+  load_address(x86::rsi, Image::Patch::Kind::kJumps, image_.jumps++ * u32{sizeof(LastJump)});
+  emit_jump_again(a_, other);
+  later([this, other] {
+    a_.bind(other);
+    jump_by_cache(true);
+  });
+}
+
+void RegionCode::jump_by_cache(bool notes) {
   const Label miss = a_.newLabel();
-  emit_jump_by_cache(a_, miss);
+  emit_jump_by_cache(a_, miss, notes);
   later([this, miss] {
     a_.bind(miss);
     a_.jmp(thunk(Thunk::kMiss));

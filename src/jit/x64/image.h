@@ -52,6 +52,7 @@ struct Image {
       kThunk,     // 32 bits: from `base` to a Thunk
       kHeader,    // 64 bits: the address of the region's Header
       kRuns,      // 64 bits: that of its counts of blocks
+      kJumps,     // 64 bits: that of its LastJumps
     };
     Kind kind;
     Thunk thunk{};
@@ -71,7 +72,8 @@ struct Image {
   std::vector<Entry> entries;  // the region's first block first
   Spot enter;                  // as Code's
   Spot stale;
-  u32 runs = 0;  // blocks whose runs are counted
+  u32 runs = 0;   // blocks whose runs are counted
+  u32 jumps = 0;  // LastJumps
   std::shared_ptr<const Sites> sites;
 
   std::size_t size() const { return parts[kHot].size() + parts[kCold].size(); }

@@ -29,6 +29,8 @@ class Placing {
         return write_address(patch, code_.header.get());
       case Image::Patch::Kind::kRuns:
         return write_address(patch, code_.runs->data());
+      case Image::Patch::Kind::kJumps:
+        return write_address(patch, code_.jumps.data());
     }
   }
 
@@ -59,6 +61,7 @@ std::optional<Code> place(const Image& image, CodeCache& cache, const Thunks& th
   Code code;
   code.header = std::make_unique<Header>();
   code.runs = std::make_unique<std::vector<u64>>(image.runs);
+  code.jumps.resize(image.jumps);
   code.sites = image.sites;
   code.size = image.size();
   code.parts = {std::span(hot.run, hot.write.size()), std::span(cold.run, cold.write.size())};

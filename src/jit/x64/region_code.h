@@ -100,9 +100,10 @@ class RegionCode final : private asmjit::ErrorHandler {
   void go_to(const Here& here, i32 block, i64 offset);
   void leave_to_page_offset(u64 written, i64 offset, Leaving leaving = {});
   // Precondition: all registers are in the State.
-  void leave_to_rax(Leaving leaving = {});
+  void leave_to_rax(Target target, Leaving leaving = {});
   void note_return(Leaving leaving, const std::function<void()>& call);
-  void jump_by_cache();
+  void jump(Target target);
+  void jump_by_cache(bool notes);
   void leave_by_slot(const Label& jump, u16 offset);
   void set_pc(i64 page_offset);
 
@@ -184,12 +185,6 @@ class RegionCode final : private asmjit::ErrorHandler {
   void gather_flags(const Here& here);
 
   // float_code.cpp
-  struct FloatOp {
-    u32 sse, avx;
-  };
-  struct FusedOp {
-    u32 multiply, add;
-  };
   bool emit_float(const Here& here);
   bool emit_float_conversion(const Here& here);
   bool float_binary(const Here& here, FloatOp op, bool is_double);

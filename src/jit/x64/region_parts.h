@@ -39,6 +39,17 @@ struct Rounds {
   asmjit::Label head;
 };
 
+// asmjit's numbers of instructions for one of RISC-V's.
+struct FloatOp {
+  u32 sse, avx;
+};
+struct FusedOp {
+  u32 multiply, add;
+};
+
+// Whether each time that a jump runs in a page it goes to the same place.
+enum class Target : u8 { kKnown, kRegister };
+
 // How a region is left for an address: what the return stack has to do with it.
 struct Leaving {
   enum class Way : u8 { kJump, kCall, kReturn };

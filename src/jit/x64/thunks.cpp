@@ -35,7 +35,7 @@ const void* code_at_pc(hart::State& s) {
 
 }  // namespace
 
-void emit_jump_by_cache(x86::Assembler& a, const asmjit::Label& miss) {
+void emit_jump_by_cache(x86::Assembler& a, const asmjit::Label& miss, bool notes) {
   using hart::JumpEntry, hart::State;
   static_assert(sizeof(JumpEntry) == 32);
   static_assert(offsetof(State, epoch) == offsetof(State, jump_tag) + 4);
@@ -53,9 +53,30 @@ void emit_jump_by_cache(x86::Assembler& a, const asmjit::Label& miss) {
   a.mov(x86::rcx, x86::ptr(x86::rcx, offsetof(JumpEntry, translated)));
   a.test(x86::rcx, x86::rcx);
   a.jz(miss);
+  if (notes) {
+    const asmjit::Label noted = a.newLabel();
+    a.cmp(x86::rdx, x86::ptr(x86::rsi, offsetof(LastJump, stamp)));
+    a.je(noted);
+    a.mov(x86::ptr(x86::rsi, offsetof(LastJump, pc)), x86::rax);
+    a.mov(x86::ptr(x86::rsi, offsetof(LastJump, stamp)), x86::rdx);
+    a.mov(x86::ptr(x86::rsi, offsetof(LastJump, code)), x86::rcx);
+    a.bind(noted);
+  }
   a.and_(x86::rax, -static_cast<i32>(kPageSize));
   a.mov(state_at(offsetof(State, page)), x86::rax);
   a.jmp(x86::rcx);
+}
+
+void emit_jump_again(x86::Assembler& a, const asmjit::Label& other) {
+  using hart::State;
+  a.cmp(x86::rax, x86::ptr(x86::rsi, offsetof(LastJump, pc)));
+  a.jne(other);
+  a.mov(x86::rdx, x86::ptr(x86::rsi, offsetof(LastJump, stamp)));
+  a.cmp(x86::rdx, state_at(offsetof(State, jump_tag)));
+  a.jne(other);
+  a.and_(x86::rax, -static_cast<i32>(kPageSize));
+  a.mov(state_at(offsetof(State, page)), x86::rax);
+  a.jmp(x86::ptr(x86::rsi, offsetof(LastJump, code)));
 }
 
 void emit_push_return(x86::Assembler& a) {
