@@ -35,7 +35,7 @@ int BalloonApp::open() {
   cloister_condition condition = {};
   const std::uint64_t size = guest::read_condition(condition) == CLOISTER_OK && condition.configured != 0
                                  ? condition.configured
-                                 : reader_.read().total;
+                                 : reader_.read(SignReader::Extent::kMemory).total;
   most_ = size / 100 * settings_.most_percent;
   int status = balloon_.open(most_);
   if (status == CLOISTER_OK) status = orders_.open(kName, balloon_.most());
@@ -76,22 +76,30 @@ void BalloonApp::watch_pressure() {
 }
 
 void BalloonApp::follow_orders() {
-  while (orders_.next(order_) == CLOISTER_OK) {
-    told_held_ = UINT64_MAX;  // whoever gave it may be a new host, that knows nothing yet
-    look_in(0);
-  }
+  bool news = false;
+  while (orders_.next(order_) == CLOISTER_OK) news = true;
+  if (!news) return;
+  told_held_ = UINT64_MAX;  // whoever gave it may be a new host, that knows nothing yet
+  look();
 }
 
-void BalloonApp::look_in(std::uint64_t wait) {
+void BalloonApp::glance_in(std::uint64_t wait) {
   loop_.cancel(timer_);
-  timer_ = loop_.after(wait, [this] { look(); });
+  timer_ = loop_.after(wait, [this] { glance(); });
+}
+
+void BalloonApp::glance() {
+  const std::uint64_t wait = policy_.glance(milliseconds(), free_memory());
+  if (wait == 0) return look();
+  glance_in(wait);
 }
 
 void BalloonApp::look() {
-  const Signs signs = reader_.read();
+  using Extent = SignReader::Extent;
+  const Signs signs = reader_.read(policy_.wants_counts(milliseconds()) ? Extent::kAll : Extent::kMemory);
   Bounds bounds;
   bounds.most = balloon_.most();
-  if (order_.target > held()) bounds.room = room_in_groups();
+  if (order_.target >= held() + settings_.band.hysteresis) bounds.room = room_in_groups();
   if (signs.time < refused_until_) bounds.room = 0;
   cloister_condition condition = {};
   (void)guest::read_condition(condition);
@@ -101,7 +109,7 @@ void BalloonApp::look() {
   report(reason, signs.time);
   // Nothing to guard and nothing to do: the next order wakes it.
   if (held() == 0 && order_.target == 0) return loop_.cancel(timer_);
-  look_in(step.next);
+  glance_in(step.next);
 }
 
 bool BalloonApp::is_met() const { return held() + settings_.band.hysteresis > order_.target; }

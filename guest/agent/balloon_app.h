@@ -32,9 +32,10 @@ class BalloonApp {
  private:
   int open();
   void follow_orders();
+  void glance();
   void look();
   bool is_met() const;
-  void look_in(std::uint64_t milliseconds);
+  void glance_in(std::uint64_t milliseconds);
   std::uint32_t carry_out(const Step& step);
   void report(std::uint32_t reason, std::uint64_t time);
   void watch_pressure();

@@ -28,7 +28,11 @@
 // was given is found and used, and not taken back at once.
 //
 // How often to look is a race: a burst may eat what is available at `burst`. So the time to the next look is
-// half of what a burst would need to reach the floor, within bounds.
+// half of what a burst would need to reach the floor, within bounds. But a look costs the guest a good part
+// of a millisecond, and it may be due fifty times a second; so most are glances. What is free less what the
+// kernel keeps is available in any case, whatever became of the rest: while that alone is above the floor,
+// nobody need give way. Then a look is due once a second, and in each window while tasks wait or the balloon
+// is smaller than the host wants it.
 namespace cloister::agent {
 namespace {
 
@@ -52,15 +56,16 @@ std::uint64_t since(std::uint64_t now, std::uint64_t before) { return now > befo
 }  // namespace
 
 void BalloonPolicy::measure(const Signs& signs) {
-  const std::uint64_t passed = since(signs.time, base_.time);
-  if (begun_ && passed < band_.window) return;
-  if (begun_) {
+  const std::uint64_t passed = since(signs.counted, base_.counted);
+  if (has_base_ && passed < band_.window) return;
+  if (has_base_) {
     rates_.stall = since(signs.stalled, base_.stalled) / passed;
     rates_.thrashing =
         (since(signs.swapped_out, base_.swapped_out) + since(signs.refaulted, base_.refaulted)) * 1000 /
         passed;
   }
   base_ = signs;
+  has_base_ = true;
 }
 
 // Bytes to let go of at once: 0 when all is well.
@@ -83,16 +88,29 @@ std::uint64_t BalloonPolicy::room_above(const Signs& signs, const Wish& wish) co
   return can_swap(signs) ? std::max(room, 8 * kMiB) : room;
 }
 
-std::uint64_t BalloonPolicy::look_again(const Signs& signs) const {
-  const std::uint64_t spare = since(signs.available, floors_of(signs).low);
+// `spare`: what is available above the floor.
+std::uint64_t BalloonPolicy::wait_with(std::uint64_t spare) const {
   return std::clamp(spare / 1024 / band_.burst / 2, band_.shortest_look, band_.longest_look);
+}
+
+bool BalloonPolicy::wants_counts(std::uint64_t time) const {
+  return !has_base_ || since(time, base_.counted) >= band_.window;
+}
+
+std::uint64_t BalloonPolicy::glance(std::uint64_t time, std::uint64_t free) {
+  const std::uint64_t low = floors_of(last_).low, surely = since(free, last_.kept);
+  if (!begun_ || time >= due_ || surely < low) return 0;
+  last_.available = since(last_.available + free, last_.free);
+  last_.free = free;
+  return std::min(wait_with(surely - low), due_ - time);
 }
 
 // `missing` is more than the hysteresis.
 Step BalloonPolicy::grow(const Signs& signs, const Wish& wish, std::uint64_t missing) {
   Step step;
-  step.next = look_again(signs);
+  step.next = wait_with(since(signs.available, floors_of(signs).low));
   step.reason = CLOISTER_BALLOON_PRESSURE;
+  due_ = signs.time + band_.window;
   const std::uint64_t room = room_above(signs, wish);
   if (signs.time < quiet_until_ || room < band_.hysteresis) return step;
   step.reason = CLOISTER_BALLOON_WORKING;
@@ -103,13 +121,14 @@ Step BalloonPolicy::grow(const Signs& signs, const Wish& wish, std::uint64_t mis
         wish.rate * std::min<std::uint64_t>(since(signs.time, grown_at_), 1000) / 1000;
     if (allowed < std::min(bytes, band_.hysteresis)) {
       step.next = std::min<std::uint64_t>(step.next, 50);
+      due_ = signs.time + step.next;
       return step;
     }
     bytes = std::min(bytes, allowed);
   }
   step.grow = bytes;
   step.next = 0;
-  grown_at_ = signs.time;
+  grown_at_ = due_ = signs.time;
   return step;
 }
 
@@ -117,7 +136,9 @@ Step BalloonPolicy::decide(const Signs& signs, const Wish& wish, const Bounds& b
   measure(signs);
   const std::uint64_t wanted = std::min(wish.target, bounds.most);
   Step step;
-  step.next = look_again(signs);
+  step.next = wait_with(since(signs.available, floors_of(signs).low));
+  const bool calm = rates_.stall == 0 && signs.counted == signs.time;
+  due_ = signs.time + (calm ? band_.longest_look : band_.window);
   const std::uint64_t given = give_way(signs, wish, held);
   const std::uint64_t too_much = since(held, wanted);
   const std::uint64_t missing = since(wanted, held);
@@ -125,9 +146,11 @@ Step BalloonPolicy::decide(const Signs& signs, const Wish& wish, const Bounds& b
     step.shrink = given;
     step.reason = CLOISTER_BALLOON_PRESSURE;
     step.next = band_.shortest_look;
+    due_ = signs.time + step.next;
     quiet_until_ = signs.time + band_.hold_off;
     rates_ = {};  // they speak of the time before
     base_ = signs;
+    has_base_ = signs.counted == signs.time;
   } else if (too_much >= band_.hysteresis || (wanted == 0 && held != 0)) {
     step.shrink = too_much;
   } else if (missing >= band_.hysteresis) {

@@ -40,15 +40,21 @@ struct Step {
   std::uint64_t grow = 0;    // bytes; at most one of the two is not 0
   std::uint64_t shrink = 0;  // bytes
   std::uint32_t reason = 0;  // CLOISTER_BALLOON_*, once the step is done
-  std::uint64_t next = 0;    // milliseconds until the next look
+  std::uint64_t next = 0;    // milliseconds until the next glance
 };
 
-// The balloon's own control loop: pure, its time is that of the signs. Called at each look, in order of time.
+// The balloon's own control loop: pure, its time is that of the signs. Called in order of time.
 class BalloonPolicy {
  public:
   explicit BalloonPolicy(const Band& band = {}) : band_(band) {}
 
+  // At each look.
   Step decide(const Signs& signs, const Wish& wish, const Bounds& bounds, std::uint64_t held);
+
+  // Between two looks, at what is free: milliseconds until the next glance. 0: a look is due now.
+  std::uint64_t glance(std::uint64_t time, std::uint64_t free);
+  // Whether the look at this time wants new counts.
+  bool wants_counts(std::uint64_t time) const;
 
  private:
   struct Rates {
@@ -59,14 +65,16 @@ class BalloonPolicy {
   void measure(const Signs& signs);
   std::uint64_t give_way(const Signs& signs, const Wish& wish, std::uint64_t held) const;
   std::uint64_t room_above(const Signs& signs, const Wish& wish) const;
-  std::uint64_t look_again(const Signs& signs) const;
+  std::uint64_t wait_with(std::uint64_t spare) const;
   Step grow(const Signs& signs, const Wish& wish, std::uint64_t missing);
 
   Band band_;
   Rates rates_;
-  Signs base_;  // where the window begins
-  Signs last_;
+  Signs base_;             // where the window begins
+  bool has_base_ = false;  // else with the next counts
+  Signs last_;             // kept up with by glances
   bool begun_ = false;
+  std::uint64_t due_ = 0;  // the next look, whatever glances say
   std::uint64_t quiet_until_ = 0;
   std::uint64_t grown_at_ = 0;
 };

@@ -4,6 +4,8 @@
 #include <cloister/guest_abi.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "agent/limits.h"
 
 namespace cloister::agent {
@@ -20,7 +22,7 @@ class Guest {
     bounds.most = 665 * kMiB;
   }
   Step look(std::uint64_t passes = 100) {
-    signs.time += passes;
+    signs.counted = signs.time += passes;
     const Step step = policy.decide(signs, wish, bounds, held);
     held += step.grow;
     held -= step.shrink;
@@ -41,6 +43,7 @@ class Guest {
   Wish wish;
   Bounds bounds;
   std::uint64_t held = 0;
+  std::uint64_t due_in = 1000;  // the next look, where glances suffice until then
   BalloonPolicy policy;
 };
 
@@ -172,6 +175,121 @@ TEST(BalloonPolicyTest, AGroupsLimitIsALimit) {
   EXPECT_EQ(guest.look().reason, static_cast<std::uint32_t>(CLOISTER_BALLOON_LIMIT));
   guest.bounds.room = 20 * kMiB;
   EXPECT_EQ(guest.look().grow, 20 * kMiB);
+}
+
+// A burst of 512 MiB a second takes all that is free, and then what was cache until then.
+TEST(BalloonPolicyTest, NoBurstFallsBelowTheFloorUnseenByGlances) {
+  for (const std::uint64_t cache : {0u, 20u, 100u}) {
+    Guest guest;
+    guest.signs.available = 500 * kMiB;
+    guest.wish.target = 390 * kMiB;
+    guest.settle();
+    ASSERT_EQ(guest.held, 390 * kMiB);
+    guest.signs.kept = 40 * kMiB;
+    guest.signs.free = guest.signs.available - cache * kMiB + guest.signs.kept;
+    std::uint64_t next = guest.look().next, looks = 0, least = 0;
+    while (guest.held == 390 * kMiB) {
+      const std::uint64_t eaten = std::min(guest.signs.available, next * 512 * 1024);
+      guest.signs.available -= eaten;
+      guest.signs.free = std::max(guest.signs.free - std::min(guest.signs.free, eaten), guest.signs.kept);
+      next = guest.policy.glance(guest.signs.time += next, guest.signs.free);
+      if (next != 0) continue;
+      least = guest.signs.available;
+      next = guest.look(0).next;
+      ++looks;
+    }
+    EXPECT_GT(least, 16 * kMiB) << cache;
+    EXPECT_LE(looks, 2 + cache / 10) << "what is free needs no look";
+  }
+}
+
+TEST(BalloonPolicyTest, LooksOnceASecondWhileNothingHappens) {
+  Guest guest;
+  guest.signs.available = 500 * kMiB;
+  guest.wish.target = 420 * kMiB;
+  guest.settle();
+  guest.signs.free = guest.signs.available;
+  guest.look();
+  const auto glances_until_look = [&] {
+    std::uint64_t time = guest.signs.time, glances = 0;
+    for (; const std::uint64_t wait = guest.policy.glance(time, guest.signs.free); time += wait) ++glances;
+    EXPECT_EQ(time - guest.signs.time, guest.due_in);
+    return glances;
+  };
+  EXPECT_GE(glances_until_look(), 10u);
+  guest.signs.stalled += 10'000;
+  guest.due_in = 250;
+  guest.look(1000);
+  EXPECT_GE(glances_until_look(), 3u) << "tasks have waited";
+  guest.look(250);
+  guest.due_in = 1000;
+  glances_until_look();
+  guest.wish.target = 600 * kMiB;
+  guest.look(1000);
+  guest.settle();
+  guest.due_in = 250;
+  guest.signs.free = guest.signs.available;
+  guest.look();
+  EXPECT_GE(glances_until_look(), 3u) << "it is smaller than it should be";
+}
+
+// The first look, a step that is to be gone on with, and one after giving way are no matter for a glance.
+TEST(BalloonPolicyTest, NoGlanceTakesTheLookAfterAStepAway) {
+  Guest guest;
+  EXPECT_EQ(guest.policy.glance(1, 900 * kMiB), 0u);
+  guest.signs.free = 900 * kMiB;
+  guest.wish.target = 300 * kMiB;
+  EXPECT_GT(guest.look().grow, 0u);
+  EXPECT_EQ(guest.policy.glance(guest.signs.time, 800 * kMiB), 0u);
+  guest.settle();
+  guest.signs.available = 10 * kMiB;
+  const Step step = guest.look();
+  EXPECT_GT(step.shrink, 0u);
+  EXPECT_EQ(guest.policy.glance(guest.signs.time + step.next, 800 * kMiB), 0u);
+}
+
+TEST(BalloonPolicyTest, WantsCountsOnceAWindow) {
+  Guest guest;
+  EXPECT_TRUE(guest.policy.wants_counts(0));
+  guest.look();
+  EXPECT_FALSE(guest.policy.wants_counts(guest.signs.time + 249));
+  EXPECT_TRUE(guest.policy.wants_counts(guest.signs.time + 250));
+  guest.wish.target = 300 * kMiB;
+  guest.settle();
+  guest.signs.available = 10 * kMiB;
+  guest.signs.time += 100;
+  guest.policy.decide(guest.signs, guest.wish, guest.bounds, guest.held);
+  EXPECT_TRUE(guest.policy.wants_counts(guest.signs.time)) << "the old ones speak of the time before";
+}
+
+TEST(Signs, WhatTheKernelKeepsIsNoLessThanItIs) {
+  Signs signs;
+  read_memory(
+      "MemTotal:         255396 kB\nMemFree:          223468 kB\nMemAvailable:     230920 kB\n"
+      "Active(file):      8000 kB\nInactive(file):     4000 kB\nKReclaimable:        732 kB\n"
+      "SwapTotal:          1000 kB\nSwapFree:            900 kB\n",
+      signs);
+  EXPECT_EQ(signs.total, 255'396u << 10);
+  EXPECT_EQ(signs.free, 223'468u << 10);
+  EXPECT_EQ(signs.available, 230'920u << 10);
+  EXPECT_EQ(signs.kept, 5'280u << 10);
+  EXPECT_EQ(signs.swap_free, 900u << 10);
+  read_stalls("some avg10=0.00 avg60=0.00 avg300=0.00 total=1234\nfull avg10=0.00 total=99\n", signs);
+  EXPECT_EQ(signs.stalled, 1234u);
+  read_traffic("pswpin 9\npswpout 3\nworkingset_refault_anon 2\nworkingset_refault_file 5\n", signs);
+  EXPECT_EQ(signs.swapped_out, 3u * 4096);
+  EXPECT_EQ(signs.refaulted, 7u * 4096);
+  read_stalls("", signs);
+  EXPECT_EQ(signs.stalled, 0u);
+}
+
+TEST(Signs, AGlanceSeesWhatALookSees) {
+  SignReader reader;
+  const std::uint64_t before = free_memory(), free = reader.read(SignReader::Extent::kMemory).free;
+  const std::uint64_t after = free_memory();
+  constexpr std::uint64_t kSlack = 64 << 20;  // others work meanwhile
+  EXPECT_LT(free, std::max(before, after) + kSlack);
+  EXPECT_GT(free + kSlack, std::min(before, after));
 }
 
 TEST(BalloonPolicyTest, LooksTheMoreOftenTheLessThereIs) {

@@ -40,7 +40,7 @@ Releases::~Releases() {
 
 void Releases::begin(const cloister_condition& condition, std::uint64_t ticks) {
   if (awaited_ != 0 || members_.empty()) return;
-  const Signs signs = reader_.read();
+  const Signs signs = reader_.read(SignReader::Extent::kMemory);
   need_ = {};
   need_.time = milliseconds();
   need_.level = condition.level;
@@ -83,7 +83,8 @@ void Releases::note_ceiling(Member& member, const Program::Figures& figures) {
     write_notes();
   }
   std::uint64_t ceiling = member.settings.ceiling != 0 ? member.settings.ceiling : member.given;
-  if (ceiling == 0) ceiling = figures.ceiling != 0 ? figures.ceiling : reader_.read().total;
+  if (ceiling == 0)
+    ceiling = figures.ceiling != 0 ? figures.ceiling : reader_.read(SignReader::Extent::kMemory).total;
   member.state.ceiling = ceiling;
   member.state.limit = figures.limit == 0 ? ceiling : std::min(figures.limit, ceiling);
 }

@@ -2,10 +2,11 @@
 #include "agent/signs.h"
 
 #include <fcntl.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <string_view>
+#include <cstring>
 
 #include "agent/loop.h"
 #include "lib/figures.h"
@@ -17,38 +18,40 @@ using guest::figure_in;
 
 constexpr std::uint64_t kPage = 4096;
 
-std::uint64_t stalled_in(const std::string& pressure) {
-  constexpr std::string_view kKey = "total=";
-  const std::size_t line = pressure.find("some ");
-  const std::size_t at = line == std::string::npos ? line : pressure.find(kKey, line);
-  return at == std::string::npos ? 0 : std::strtoull(pressure.c_str() + at + kKey.size(), nullptr, 10);
-}
-
 int open_to_read(const char* path) { return open(path, O_RDONLY | O_CLOEXEC); }
-
-// Files of /proc are made anew when they are read from the beginning.
-std::string whole(int file) {
-  std::string text(16384, '\0');
-  const ssize_t got = file < 0 ? 0 : pread(file, text.data(), text.size(), 0);
-  text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
-  return text;
-}
 
 }  // namespace
 
-Signs signs_in(const std::string& meminfo, const std::string& vmstat, const std::string& pressure) {
-  Signs signs;
-  signs.total = figure_in(meminfo.c_str(), "MemTotal:") * 1024;
-  signs.free = figure_in(meminfo.c_str(), "MemFree:") * 1024;
-  signs.available = figure_in(meminfo.c_str(), "MemAvailable:") * 1024;
-  signs.swap_total = figure_in(meminfo.c_str(), "SwapTotal:") * 1024;
-  signs.swap_free = figure_in(meminfo.c_str(), "SwapFree:") * 1024;
-  signs.stalled = stalled_in(pressure);
-  signs.swapped_out = figure_in(vmstat.c_str(), "pswpout") * kPage;
-  signs.refaulted = (figure_in(vmstat.c_str(), "workingset_refault_anon") +
-                     figure_in(vmstat.c_str(), "workingset_refault_file")) *
-                    kPage;
-  return signs;
+// Available is what is free, less what the kernel keeps, and the file cache and reclaimable slabs but for a
+// part of them: so what is missing to the sum of these is no less than what it keeps.
+void read_memory(const char* meminfo, Signs& signs) {
+  const auto bytes = [&](const char* key) { return figure_in(meminfo, key) * 1024; };
+  signs.total = bytes("MemTotal:");
+  signs.free = bytes("MemFree:");
+  signs.available = bytes("MemAvailable:");
+  const std::uint64_t sum =
+      signs.free + bytes("Active(file):") + bytes("Inactive(file):") + bytes("KReclaimable:");
+  signs.kept = sum > signs.available ? sum - signs.available : 0;
+  signs.swap_total = bytes("SwapTotal:");
+  signs.swap_free = bytes("SwapFree:");
+}
+
+void read_traffic(const char* vmstat, Signs& signs) {
+  const auto bytes = [&](const char* key) { return figure_in(vmstat, key) * kPage; };
+  signs.swapped_out = bytes("pswpout");
+  signs.refaulted = bytes("workingset_refault_anon") + bytes("workingset_refault_file");
+}
+
+void read_stalls(const char* pressure, Signs& signs) {
+  constexpr char kKey[] = "total=";
+  const char* line = std::strstr(pressure, "some ");
+  const char* at = line == nullptr ? nullptr : std::strstr(line, kKey);
+  signs.stalled = at == nullptr ? 0 : std::strtoull(at + sizeof kKey - 1, nullptr, 10);
+}
+
+std::uint64_t free_memory() {
+  struct sysinfo all = {};
+  return sysinfo(&all) == 0 ? std::uint64_t{all.freeram} * all.mem_unit : 0;
 }
 
 SignReader::SignReader()
@@ -62,10 +65,21 @@ SignReader::~SignReader() {
   }
 }
 
-Signs SignReader::read() {
-  Signs signs = signs_in(whole(meminfo_), whole(vmstat_), whole(pressure_));
-  signs.time = milliseconds();
-  return signs;
+// Files of /proc are made anew when they are read from the beginning.
+const char* SignReader::whole(int file) {
+  const ssize_t got = file < 0 ? 0 : pread(file, text_, sizeof text_ - 1, 0);
+  text_[got < 0 ? 0 : got] = '\0';
+  return text_;
+}
+
+Signs SignReader::read(Extent extent) {
+  signs_.time = milliseconds();
+  read_memory(whole(meminfo_), signs_);
+  if (extent == Extent::kMemory) return signs_;
+  read_traffic(whole(vmstat_), signs_);
+  read_stalls(whole(pressure_), signs_);
+  signs_.counted = signs_.time;
+  return signs_;
 }
 
 }  // namespace cloister::agent
