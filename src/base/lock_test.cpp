@@ -16,7 +16,7 @@ TEST(Lock, OuterBeforeInnerIsFine) {
 TEST(LockDeathTest, InnerBeforeOuterIsCaught) {
   Mutex outer(LockRank::kMachine), inner(LockRank::kLog);
   MutexLock first(inner);
-  EXPECT_DEATH(outer.lock(), "CHECK failed");
+  EXPECT_DEATH({ MutexLock second(outer); }, "CHECK failed");
 }
 #endif
 
