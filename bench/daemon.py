@@ -49,7 +49,7 @@ class Console(harness.Console):
         return not self.is_listening()
 
     def close(self):
-        """The reader ends first: the next socket gets the number of this one, and it would take away what that one is to read."""
+        """Does nothing the second time. The reader ends first: the next socket gets the number of this one, and it would take away what that one is to read."""
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -77,7 +77,9 @@ class Daemon:
         self.settings = {"pool": pool, "state-folder": self.folder / "s", "runtime-folder": self.folder / "r", **settings}
         self.socket = str(self.folder / "r/api")
         self.log = open(self.folder / "daemon.log", "ab")
+        harness.KEEPER.keep("folder", self.folder)
         self.process = None
+        self._consoles = []
         self.start()
 
     def command(self, flags):
@@ -107,6 +109,8 @@ class Daemon:
         self.start()
 
     def end(self):
+        for console in self._consoles:
+            console.close()
         if self.process.poll() is not None:
             self.start()
         for machine in self.get("machines"):
@@ -116,6 +120,7 @@ class Daemon:
         self.process.wait(20)
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        harness.KEEPER.forget("folder", self.folder)
 
     def call(self, method, path, body=None, timeout=120):
         connection = UnixConnection(self.socket, timeout)
@@ -153,7 +158,8 @@ class Daemon:
         return self.get(f"machines/{name}")["memory"]
 
     def console(self, name):
-        return Console(self.get(f"machines/{name}")["console"])
+        self._consoles.append(Console(self.get(f"machines/{name}")["console"]))
+        return self._consoles[-1]
 
     def shell_of(self, name, timeout=240):
         """A console whose shell is up, without echo and prompt."""

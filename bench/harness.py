@@ -47,6 +47,38 @@ atexit.register(_end_all)
 signal.signal(signal.SIGTERM, lambda *_: (_end_all(), os._exit(143)))
 
 
+class Keeper:
+    """Of what must not outlive this program, also when that is killed: lines as bench/keeper.py reads them. It starts with the first."""
+
+    def __init__(self):
+        self._process = None
+        self._lock = threading.RLock()  # a signal may come amid a line
+
+    def _say(self, line):
+        with self._lock:
+            if self._process is None:
+                self._process = subprocess.Popen([sys.executable, ROOT / "bench/keeper.py"], stdin=subprocess.PIPE,
+                                                 start_new_session=True)
+                atexit.register(self._end)
+            if self._process.stdin.closed:
+                return  # it is at its work
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
+
+    def _end(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+    def keep(self, kind, value):
+        self._say(f"{kind} {value}")
+
+    def forget(self, kind, value):
+        self._say(f"-{kind} {value}")
+
+
+KEEPER = Keeper()
+
+
 class GuestFailed(Exception):
     """The guest did not do what was expected of it in time; carries the end of its console."""
 
@@ -140,6 +172,7 @@ class Guest(Console):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         start_new_session=True)
         _running.add(self)
+        KEEPER.keep("session", self.process.pid)
         self.listen(self.process.stdout.fileno(), start)
 
     def __enter__(self):
@@ -169,6 +202,7 @@ class Guest(Console):
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        KEEPER.forget("session", self.process.pid)
         self._reader.join(10)
         for pipe in (self.process.stdin, self.process.stdout):
             try:

@@ -53,6 +53,7 @@ class Call:
         while not line.endswith(b"\n"):
             byte = talk.recv(1)
             if not byte:
+                talk.close()
                 raise ConnectionError("nobody listens on the agent's port")
             line += byte
         self.records = Records(talk)

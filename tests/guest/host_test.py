@@ -8,6 +8,8 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 import unittest
 
@@ -102,6 +104,18 @@ class Life(HostCase):
         wait_for(lambda: self.host.get("machines/one")["state"] == "running", 10, "registered again")
         memory = self.host.get("host")["memory"]
         self.assertEqual(memory["free"] + memory["held"] + memory["overhead"], memory["pool"] + memory["debt"])
+
+    def test_a_killed_test_leaves_nothing_behind(self):
+        program = ("import daemon, harness, time; image = harness.busybox(); host = daemon.Daemon('768MiB'); host.launch('m', image); "
+                   "alone = harness.Guest(kernel=image / 'Image', initrd=image / 'initrd', memory='128MiB'); "
+                   "print(host.process.pid, host.machines()['m']['process'], alone.process.pid, host.folder, flush=True); time.sleep(600)")
+        folder = pathlib.Path(harness.__file__).parent
+        with subprocess.Popen([sys.executable, "-c", program], cwd=folder, stdout=subprocess.PIPE, text=True) as running:
+            *pids, state = running.stdout.readline().split()
+            self.assertTrue(all(pathlib.Path(f"/proc/{pid}").exists() for pid in pids))
+            running.kill()
+        wait_for(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in pids), 10, "what it started ends with it")
+        wait_for(lambda: not pathlib.Path(state).exists(), 10, "the daemon's folder goes")
 
     def test_the_cell_is_shut_in(self):
         self.launch("one")
