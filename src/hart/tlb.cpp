@@ -118,7 +118,7 @@ Tlb::JumpSet& Tlb::jump_set() {
   JumpSet& set = jump_sets_[is_supervisor() ? kUserJumpSets : number_ % kUserJumpSets];
   if (set.number != number) {
     set.number = number;
-    renew(set);
+    begin_anew(set);
   }
   return set;
 }
@@ -130,8 +130,11 @@ void Tlb::renew(JumpSet& set) {
     return renew_all();
   }
   set.generation = ++generations_;
+}
+
+void Tlb::begin_anew(JumpSet& set) {
   set.pages.reset();
-  set.pages.set(jump_page(state_.page));  // whoever runs there may call
+  renew(set);
 }
 
 void Tlb::renew_all() {
@@ -244,7 +247,7 @@ void Tlb::flush_large_page(u64 va, u8 page_shift) {
   for (TlbBank& each : banks_) each.drop_if(first, pages, of_the_page);
   victims_.drop_if(first, pages, of_the_page);
   for (JumpSet& set : jump_sets_) {
-    if (leads_to(set, va & ~(kPageSize * pages - 1), pages)) renew(set);
+    if (leads_to(set, va & ~(kPageSize * pages - 1), pages)) begin_anew(set);
   }
 }
 
@@ -286,7 +289,7 @@ void Tlb::flush_page(u64 va) {
     if (large_pages_[i].test(large_page(va, kLargeShifts[i]))) flush_large_page(va, kLargeShifts[i]);
   }
   for (JumpSet& set : jump_sets_) {
-    if (set.pages.test(jump_page(va))) renew(set);
+    if (set.pages.test(jump_page(va))) begin_anew(set);
   }
   apply();
 }

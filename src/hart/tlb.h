@@ -104,7 +104,10 @@ class Tlb {
   TlbBank& user_bank() { return banks_[space_.asid % kUserBanks]; }
   bool is_supervisor() const { return sight_ != Sight::kUser && sight_ != Sight::kUserMxr; }
   JumpSet& jump_set();
+  // Whoever runs goes on where he is, and may call from there: so all pages still count.
   void renew(JumpSet& set);
+  // After a fence, behind which all jumps are looked for again.
+  void begin_anew(JumpSet& set);
   static bool leads_to(const JumpSet& set, u64 va, u64 pages);
   void renew_all();
   Slot& slot(Space space);

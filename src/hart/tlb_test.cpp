@@ -124,7 +124,7 @@ TEST_F(TlbTest, ACallComesBackUnderItsTagAndInItsEpochOnly) {
 // He goes on there without a jump, and may call.
 TEST_F(TlbTest, WhoRunsInAPageWhenJumpsEndIsKnownToBeThere) {
   tlb.select(kFirst, Sight::kUser);
-  state->page = kUserPage;
+  tlb.note_jump(kUserPage);
   tlb.flush_jumps();
   const u64 jumps = state->jump_tag;
   tlb.flush_page(kUserPage);
