@@ -6,8 +6,9 @@ Three Debian machines work at the same time, each with a job that uses most of i
 slower (redis-benchmark asks for keys, and a key that is not there is made), a Java program with such a cache on its heap, and a
 program that reads pieces of a file. For each ratio and each way the machines first have all memory, in which their throughput
 is measured; then the pool shrinks to a part of what they are configured to have, and it is measured again. A cell of the table
-is the second divided by the first, taken two minutes apart in the same guests; seconds in which a hart is ready and others have the
-CPUs are left out: other work on this machine weighs little.
+is the second divided by the first. What a machine does with all memory does not depend on the way, so the first is the median over
+all turns of a run, and what one of these happens to be weighs on no cell. Seconds in which a hart is ready and others have the CPUs are
+left out: other work on this machine weighs little.
 Only what the guests do differs between the ways; the host swaps in all of them.
 """
 import contextlib
@@ -250,8 +251,8 @@ def file_disk(folder):
     return path
 
 
-def part_left(town, ratio, way):
-    """{machine: throughput in the small pool divided by that with all memory}."""
+def throughput(town, ratio, way):
+    """Work a second of each machine: in the small pool, and with all memory."""
     begin, end = WAYS[way]
     town.all_memory()
     town.restore()
@@ -265,12 +266,12 @@ def part_left(town, ratio, way):
           f"\n    {town.state()}", file=sys.stderr, flush=True)
     town.all_memory()
     town.run(end)
-    return {name: short[name] / whole[name] for name in town.names}
+    return short, whole
 
 
 def measure(names, rounds, ways=tuple(WAYS)):
     """{(machine, ratio, way): part left, the median of the rounds}, and how often a guest ran out of memory."""
-    found = {}
+    found, wholes = {}, {name: [] for name in names}
     with tempfile.TemporaryDirectory(dir=harness.CACHE) as name, contextlib.ExitStack() as ends:
         town = Town(names, pathlib.Path(name))
         ends.callback(town.end)
@@ -279,10 +280,14 @@ def measure(names, rounds, ways=tuple(WAYS)):
             ratio = RATIOS[turn % len(RATIOS)]
             first = 2 * turn % len(ways)  # what changes with time falls on all of them
             for way in ways[first:] + ways[:first]:
-                for machine, part in part_left(town, ratio, way).items():
-                    found.setdefault((machine, ratio, way), []).append(part)
+                short, whole = throughput(town, ratio, way)
+                for machine in names:
+                    found.setdefault((machine, ratio, way), []).append(short[machine])
+                    wholes[machine].append(whole[machine])
         killed = town.killed()
-    return {key: statistics.median(parts) for key, parts in found.items()}, killed
+    for name in names:
+        print(f"  {name} with all memory: {min(wholes[name]):.0f} to {max(wholes[name]):.0f} a second", file=sys.stderr)
+    return {key: statistics.median(rates) / statistics.median(wholes[key[0]]) for key, rates in found.items()}, killed
 
 
 def rows_of(wanted):
