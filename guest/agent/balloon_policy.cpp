@@ -21,7 +21,12 @@
 //               alone may be for a disk that other things keep busy
 //
 // What the balloon does not bring the host takes by swapping, without a sign here, and worse pages than this
-// kernel would choose. So waiting counts only as long as more goes to and fro here than the host reads back.
+// kernel would choose. So waiting counts only as long as what goes to and fro here costs more than what the
+// host reads back. And the waiting does not tell all: a page that is missed costs the guest more of its CPU
+// than of its time, as it is dropped, asked of the disk and read. So what is missed counts of itself, where
+// the kernel says that a little more memory would have kept it. A page of a file costs this guest a request
+// to its disk, an interrupt and two changes of task, and the host one read; so the rates are not compared as
+// they are.
 //
 // Without swap, "available" is all there is: the floor is 1/32 of memory. With swap it may go to almost
 // nothing, for the kernel makes more; the waiting tells. After giving way nothing grows for 5 s, so that what
@@ -63,6 +68,7 @@ void BalloonPolicy::measure(const Signs& signs) {
     rates_.thrashing =
         (since(signs.swapped_out, base_.swapped_out) + since(signs.refaulted, base_.refaulted)) * 1000 /
         passed;
+    rates_.missed = since(signs.missed, base_.missed) * 1000 / passed;
   }
   base_ = signs;
   has_base_ = true;
@@ -76,13 +82,21 @@ std::uint64_t BalloonPolicy::give_way(const Signs& signs, const Wish& wish, std:
     const std::uint64_t falling = begun_ ? since(last_.available, signs.available) : 0;
     return std::min(held, floors.high - signs.available + falling);
   }
-  const bool thrashes =
-      rates_.stall >= band_.stall_give && rates_.thrashing > std::max(signs.total / 256, wish.read_back);
-  return thrashes ? std::min(held, std::max(held / 8, 16 * kMiB)) : 0;
+  return suffers(signs, wish) ? std::min(held, std::max(held / 8, 16 * kMiB)) : 0;
+}
+
+// Tasks wait much, or do much to have back what they need. Either may pass while the host reads more back.
+bool BalloonPolicy::suffers(const Signs& signs, const Wish& wish) const {
+  const bool thrashes = rates_.stall >= band_.stall_give && rates_.thrashing > signs.total / 256;
+  return (thrashes && rates_.thrashing * band_.dearness > wish.read_back) ||
+         (rates_.missed > signs.total / band_.many_missed && rates_.missed * band_.dearness > wish.read_back);
 }
 
 std::uint64_t BalloonPolicy::room_above(const Signs& signs, const Wish& wish) const {
-  if (rates_.stall >= band_.stall_hold && rates_.thrashing >= wish.read_back) return 0;
+  const bool costs_more = rates_.thrashing * band_.dearness >= wish.read_back;
+  if (rates_.stall >= band_.stall_hold && costs_more) return 0;
+  if (rates_.missed > signs.total / band_.few_missed && rates_.missed * band_.dearness > wish.read_back)
+    return 0;
   const std::uint64_t room = since(signs.available, floors_of(signs).high);
   // The kernel makes room by swapping while the balloon grows, a little at a time.
   return can_swap(signs) ? std::max(room, 8 * kMiB) : room;

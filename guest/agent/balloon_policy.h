@@ -29,6 +29,9 @@ struct Band {
   std::uint64_t hold_off = 5000;       // milliseconds without growth after giving way
   std::uint64_t stall_give = 150;      // thousandths of the time that tasks wait for memory: give way
   std::uint64_t stall_hold = 50;       // do not grow
+  std::uint64_t dearness = 4;          // a page that the guest reads back, to one that the host does
+  std::uint64_t few_missed = 256;      // the part of memory missed in a second that is little: grow
+  std::uint64_t many_missed = 64;      // that is much: give way
   std::uint64_t window = 250;          // milliseconds over which rates are taken, at least
   std::uint64_t step = 64 << 20;       // bytes at a time, then the signs are looked at again
   std::uint64_t burst = 512;           // KiB a millisecond: how fast a guest may eat what is available
@@ -60,10 +63,12 @@ class BalloonPolicy {
   struct Rates {
     std::uint64_t stall = 0;      // thousandths
     std::uint64_t thrashing = 0;  // bytes a second, swapped out or read back
+    std::uint64_t missed = 0;     // bytes a second
   };
 
   void measure(const Signs& signs);
   std::uint64_t give_way(const Signs& signs, const Wish& wish, std::uint64_t held) const;
+  bool suffers(const Signs& signs, const Wish& wish) const;
   std::uint64_t room_above(const Signs& signs, const Wish& wish) const;
   std::uint64_t wait_with(std::uint64_t spare) const;
   Step grow(const Signs& signs, const Wish& wish, std::uint64_t missing);

@@ -276,9 +276,13 @@ TEST(Signs, WhatTheKernelKeepsIsNoLessThanItIs) {
   EXPECT_EQ(signs.swap_free, 900u << 10);
   read_stalls("some avg10=0.00 avg60=0.00 avg300=0.00 total=1234\nfull avg10=0.00 total=99\n", signs);
   EXPECT_EQ(signs.stalled, 1234u);
-  read_traffic("pswpin 9\npswpout 3\nworkingset_refault_anon 2\nworkingset_refault_file 5\n", signs);
+  read_traffic(
+      "pswpin 9\npswpout 3\nworkingset_refault_anon 2\nworkingset_refault_file 5\nworkingset_activate_file "
+      "4\n",
+      signs);
   EXPECT_EQ(signs.swapped_out, 3u * 4096);
   EXPECT_EQ(signs.refaulted, 7u * 4096);
+  EXPECT_EQ(signs.missed, 4u * 4096);
   read_stalls("", signs);
   EXPECT_EQ(signs.stalled, 0u);
 }
@@ -323,11 +327,30 @@ TEST(GroupLimits, NoGroupIsNoLimit) {
   EXPECT_EQ(room_in_groups("0::/a/b\n", "/nowhere"), UINT64_MAX);
 }
 
+// A reader whose cache is a little too small waits little, and works much.
+TEST(BalloonPolicyTest, WhatIsMissedCountsWithoutWaiting) {
+  Guest guest;
+  guest.wish.target = 300 * kMiB;
+  guest.settle();
+  const auto miss = [&](std::uint64_t bytes) {
+    guest.signs.missed += bytes;
+    return guest.look(500);
+  };
+  EXPECT_EQ(miss(7 * kMiB).shrink, 0u);
+  guest.wish.target = 400 * kMiB;
+  EXPECT_EQ(miss(7 * kMiB).grow, 0u) << "enough to hold";
+  EXPECT_GT(miss(kMiB).grow, 0u);
+  guest.settle();
+  EXPECT_EQ(miss(20 * kMiB).shrink, 400 * kMiB / 8);
+  guest.wish.read_back = 200 * kMiB;
+  EXPECT_EQ(miss(20 * kMiB).shrink, 0u) << "the host reads more back";
+}
+
 // What the balloon does not bring, force does.
 TEST(BalloonPolicyTest, WaitingDoesNotCountWhileTheHostReadsMoreBack) {
   Guest guest;
   guest.swap_of(1024 * kMiB);
-  guest.wish = {.target = 300 * kMiB, .rate = 0, .read_back = 40 * kMiB};
+  guest.wish = {.target = 300 * kMiB, .rate = 0, .read_back = 160 * kMiB};
   guest.look();
   const auto thrash = [&](std::uint64_t bytes) {
     guest.signs.stalled += 200'000;

@@ -40,6 +40,7 @@ void read_traffic(const char* vmstat, Signs& signs) {
   const auto bytes = [&](const char* key) { return figure_in(vmstat, key) * kPage; };
   signs.swapped_out = bytes("pswpout");
   signs.refaulted = bytes("workingset_refault_anon") + bytes("workingset_refault_file");
+  signs.missed = bytes("workingset_activate_anon") + bytes("workingset_activate_file");
 }
 
 void read_stalls(const char* pressure, Signs& signs) {

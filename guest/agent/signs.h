@@ -19,6 +19,7 @@ struct Signs {
   std::uint64_t stalled = 0;      // microseconds that some task has waited for memory, since the start
   std::uint64_t swapped_out = 0;  // since the start
   std::uint64_t refaulted = 0;  // pages that were read back soon after they had been dropped; since the start
+  std::uint64_t missed = 0;     // of these: would not have been with a little more memory
 };
 
 // From the texts of /proc/meminfo, /proc/vmstat and /proc/pressure/memory. What is not in them becomes 0: an
