@@ -29,6 +29,7 @@ namespace {
 
 constexpr int kLooks = 250;                  // for its socket
 constexpr std::uint64_t kBetweenLooks = 20;  // milliseconds
+constexpr std::uint64_t kLeastPart = 6;      // of what it uses: less is not worth a collection
 
 std::string whole_file(const std::string& path) {
   std::ifstream file(path);
@@ -69,7 +70,9 @@ class Jvm final : public Program {
           const auto limit = flag_value(answers[1]), ceiling = flag_value(answers[2]);
           if (!used || !limit || !ceiling)
             return asked(std::nullopt, "its answers about its heap are not understood");
-          asked(Figures{*used, *limit == 0 ? *ceiling : *limit, *ceiling, true}, "");
+          Figures figures{*used, *limit == 0 ? *ceiling : *limit, *ceiling, true};
+          figures.least = *used / kLeastPart;
+          asked(figures, "");
         });
   }
 

@@ -22,6 +22,7 @@ class Program {
     std::uint64_t ceiling = 0;  // what it was given, as far as the program itself knows; 0: it does not know
     bool can_shrink = true;
     std::uint64_t resident = 0;  // what the guest's kernel has for it, as far as it knows; 0: it does not
+    std::uint64_t least = 0;     // of a cut that is worth what it costs
   };
   // `why` tells what went wrong; without figures then.
   using Asked = std::function<void(const std::optional<Figures>& figures, const std::string& why)>;

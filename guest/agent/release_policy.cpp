@@ -17,6 +17,15 @@
 // as much again as it may use frees nothing by forgetting more, and is left alone: the host swaps what lies
 // between, and it does not come back.
 //
+// A program that has to go over all of its memory to let go of a part, as a collector does, does so at each
+// cut. While memory gets scarce little by little it would do nothing else, and what the host has swapped
+// meanwhile it reads back each time. So a cut is never less than a part of what it uses: few cuts, and the
+// first of them before much was swapped.
+//
+// What the host swaps and nobody reads costs nothing, and it takes idle pages first; what a program forgets
+// it makes anew, and a smaller heap is collected more often. So programs are asked once the host reads back
+// what it swapped, or has stopped the machine: not while it finds enough that is idle.
+//
 // What is asked falls to the programs by weight and by what each has above its floor; at level soft, nobody
 // is asked for more than a quarter of that. Turns are spread in time, so that not all collect garbage in the
 // same moment, but never beyond half of the time that is left. When nothing has been wanted for a while,
@@ -34,6 +43,7 @@ constexpr std::uint64_t kLongestCalm = 160'000;
 constexpr std::uint64_t kBetweenRises = 5000;
 constexpr std::uint64_t kTrial = 32;          // of the ceiling, may be tried
 constexpr std::uint64_t kSmallest = 1 << 20;  // bytes; less is not worth a program's trouble
+constexpr std::uint64_t kReadBack = 1 << 18;  // bytes a second; less is no loss
 
 std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 
@@ -89,9 +99,9 @@ std::vector<Turn> ReleasePolicy::cut(const Need& need, const std::vector<Program
   for (std::size_t i = 0; i < programs.size(); ++i) {
     const std::uint64_t spare = spares[i];
     const u128 part = u128{wanted} * spare * programs[i].weight / weights;
-    const std::uint64_t bytes =
-        std::min<std::uint64_t>(static_cast<std::uint64_t>(std::min<u128>(part, spare)), spare);
-    if (bytes < kSmallest) continue;
+    const auto share = static_cast<std::uint64_t>(std::min<u128>(part, spare));
+    if (share < kSmallest) continue;
+    const std::uint64_t bytes = std::min(std::max(share, programs[i].least), spare);
     turns.push_back({i, std::min(programs[i].used, programs[i].limit) - bytes, turns.size() * spread_});
     cuts_[i] = {need.time, wanted};
   }
@@ -129,6 +139,7 @@ std::vector<Turn> ReleasePolicy::decide(const Need& need, const std::vector<Prog
   cuts_.resize(programs.size());
   if (need.level > CLOISTER_AMPLE || need.release != 0) {
     note_need(need.time);
+    if (need.read_back < kReadBack && need.level < CLOISTER_CRITICAL) return {};
     return cut(need, programs);
   }
   if (need.time < wanted_at_ + calm_ || need.time < raised_at_ + kBetweenRises) return {};

@@ -17,6 +17,7 @@ struct ProgramState {
   std::uint64_t floor = 0;    // that it keeps in any case
   std::uint64_t weight = 1;
   std::uint64_t resident = 0;  // what the guest's kernel has for it, where that is known
+  std::uint64_t least = 0;     // a cut of less is not worth what it costs
 };
 
 // What is wanted, from the condition and the guest.
@@ -27,6 +28,7 @@ struct Need {
   std::uint64_t spare = 0;      // what the host gets without anybody being asked
   std::uint64_t available = 0;  // what programs may use without the host taking it from elsewhere
   std::uint64_t usable = 0;     // what they may use for all that the guest's kernel knows
+  std::uint64_t read_back = 0;  // bytes a second that the host brings back of what it swapped
   std::uint64_t deadline = 0;   // milliseconds from now; 0: none
 };
 

@@ -19,6 +19,7 @@ Need need(std::uint64_t time, std::uint32_t level, std::uint64_t release, std::u
   one.level = level;
   one.release = release * kMiB;
   one.spare = spare * kMiB;
+  one.read_back = kMiB;
   one.available = one.usable = 400 * kMiB;
   return one;
 }
@@ -149,6 +150,35 @@ TEST(ReleasePolicyTest, WhatWasForgottenAndIsKeptByTheAllocatorIsNotAskedForAgai
   const auto turns = policy.decide(need(3000, CLOISTER_HARD, 90), programs);
   ASSERT_EQ(turns.size(), 1u);
   EXPECT_EQ(turns[0].limit, 100 * kMiB) << "what it uses less what is wanted";
+}
+
+// What it swapped and nobody wants is no loss.
+TEST(ReleasePolicyTest, NobodyIsAskedWhileTheHostFindsEnoughThatIsIdle) {
+  ReleasePolicy policy(250);
+  Need idle = need(1000, CLOISTER_HARD, 100);
+  idle.read_back = 0;
+  EXPECT_TRUE(policy.decide(idle, {program(300)}).empty());
+  idle.level = CLOISTER_CRITICAL;
+  EXPECT_EQ(policy.decide(idle, {program(300)}).size(), 1u) << "the machine stands still";
+}
+
+// A collector goes over all of its heap at each cut.
+TEST(ReleasePolicyTest, WhoPaysForEachCutIsCutByAPartAtOnce) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(240), program(240)};
+  programs[0].least = 40 * kMiB;
+  const auto turns = policy.decide(need(1000, CLOISTER_HARD, 4), programs);
+  ASSERT_EQ(turns.size(), 2u);
+  EXPECT_EQ(turns[0].limit, 200 * kMiB);
+  EXPECT_EQ(turns[1].limit, 238 * kMiB);
+  obey(turns, programs);
+  EXPECT_TRUE(policy.decide(need(2000, CLOISTER_HARD, 8), programs).empty()) << "that much is under way";
+  ReleasePolicy another(250);
+  std::vector<ProgramState> low = {program(240, 220)};
+  low[0].least = 40 * kMiB;
+  const auto last = another.decide(need(1000, CLOISTER_HARD, 4), low);
+  ASSERT_EQ(last.size(), 1u);
+  EXPECT_EQ(last[0].limit, 220 * kMiB) << "nobody goes below its floor";
 }
 
 TEST(ReleasePolicyTest, SpreadsTurnsWithinHalfOfTheTimeLeft) {

@@ -45,6 +45,7 @@ void Releases::begin(const cloister_condition& condition, std::uint64_t ticks) {
   need_.time = milliseconds();
   need_.level = condition.level;
   need_.release = condition.release;
+  need_.read_back = condition.swap_in_rate;
   need_.spare = balloon_ ? spare_of(signs) : free_but_kept(signs.free, condition);
   need_.available = std::min(condition.available, signs.available);
   need_.usable = signs.available;
@@ -65,6 +66,7 @@ void Releases::take(std::size_t index, const std::optional<Program::Figures>& fi
     note_ceiling(member, *figures);
     member.state.used = figures->used;
     member.state.resident = figures->resident;
+    member.state.least = figures->least;
     member.state.floor = figures->can_shrink ? member.settings.floor : UINT64_MAX;
     member.state.weight = member.settings.weight;
     if (!figures->can_shrink)
