@@ -11,11 +11,13 @@ namespace {
 Block& block_of(const Uop* entrance) { return *(reinterpret_cast<Block*>(const_cast<Uop*>(entrance)) - 1); }
 
 // Whether the block at `pc` must be interpreted this time. The steps that enter() took off are the
-// translation's to take.
+// translation's to take. It may come round to `pc` where another block is by then.
 [[gnu::noinline]] bool run_translation(State& s, Block& block, u64 pc) {
   s.countdown += block.count;
   s.pc = pc;
-  if (s.core->translator->execute(*s.core, block) == Translator::Outcome::kLeft || s.pc != pc) return false;
+  const u32 tag = s.jump_tag, epoch = s.epoch;
+  if (s.core->translator->execute(*s.core, block) == Translator::Outcome::kLeft) return false;
+  if (s.pc != pc || s.jump_tag != tag || s.epoch != epoch) return false;
   s.countdown -= block.count;
   return true;
 }
