@@ -155,6 +155,17 @@ std::optional<Mapped> Walker::walk(const Regime& regime, u64 va, Use use, isa::C
   }
 }
 
+std::optional<Mapped> Walker::look(const Regime& regime, u64 va) {
+  const auto shape = isa::paging_shape(isa::satp::mode(regime.satp));
+  if (!shape) return Mapped{Gpn{va >> kPageShift}, kPageShift, true};
+  Leaf leaf{};
+  if (!shape->is_canonical(va) || find_leaf(regime, *shape, va, leaf) != Found::kLeaf) return std::nullopt;
+  if (!allows(regime, leaf.entry, Use::kFetch) || (leaf.entry & pte::kAccessed) == 0) return std::nullopt;
+  Mapped page = mapped(leaf.entry, leaf.level, va);
+  page.global = leaf.global;
+  return page;
+}
+
 namespace {
 
 Regime regime_of(const Core& core) {
@@ -251,6 +262,18 @@ Place locate_by_walk(State& s, u64 va, Use use, Clear clear = Clear::kNo) {
 
 Place locate(State& s, u64 va, Use use) {
   return s.core->tlb.recall(va, use) ? remembered(s, va) : locate_by_walk(s, va, use);
+}
+
+std::optional<Gpn> look_for_code(State& s, u64 va) {
+  Core& core = *s.core;
+  if (core.tlb.recall(va, Use::kFetch)) return core.tlb.origin(va).page;
+  ++core.tally.walks;
+  const auto page = core.walker.look(regime_of(core), va);
+  if (!page) return std::nullopt;
+  const auto frame = core.memory.frame(core.holder, page->page, memory::Access::kRead);
+  if (!frame) return std::nullopt;
+  remember(s, va, Use::kFetch, *page, *frame);
+  return page->page;
 }
 
 Place locate_to_clear(State& s, u64 va) {

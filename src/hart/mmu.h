@@ -40,6 +40,9 @@ class Walker {
   // The page of `va`, or nothing with the exception's cause in `fault`. A safe point.
   std::optional<Mapped> walk(const Regime& regime, u64 va, Use use, isa::Cause& fault);
 
+  // The same for fetching, but nothing where that would set A too.
+  std::optional<Mapped> look(const Regime& regime, u64 va);
+
   // The frames of page tables that this keeps are no longer valid.
   void forget() {
     tables_.fill({});
@@ -96,6 +99,10 @@ Place locate(State& s, u64 va, Use use);
 // A store of zeros to all of the page of `va`: where locate() would lead, but `host` is nullptr where nothing
 // is left to be cleared.
 Place locate_to_clear(State& s, u64 va);
+
+// The page that code at `va` is fetched from, if that can be told without a change that the guest could see.
+// Remembered in the soft TLB. A safe point.
+std::optional<Gpn> look_for_code(State& s, u64 va);
 
 // The page of `va` as the hart may use it now, past the soft TLB; nothing when it may not. A safe point.
 std::optional<Mapped> walk(Core& core, u64 va, Use use);

@@ -126,6 +126,7 @@ Tlb::JumpSet& Tlb::jump_set() {
 void Tlb::renew(JumpSet& set) {
   if (generations_ + 1 == kMostGenerations) {
     std::fill(jumps_.begin(), jumps_.end(), kNoJump);
+    ++state_.epoch;  // no tag of before is one of now
     generations_ = 0;
     return renew_all();
   }

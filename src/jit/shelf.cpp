@@ -7,7 +7,7 @@ void Shelf::put(Entry product) {
   if (product->size() > most_) return;
   size_ += product->size();
   for (const x64::Image::Entry& way : product->image.entries) {
-    Entry& best = by_address_[product->page.address().raw + way.offset];
+    Entry& best = entries_like(*product)[product->address_of(way.offset).raw];
     if (best == nullptr || best->tier <= product->tier) best = product;
   }
   entries_.push_back(std::move(product));
@@ -22,17 +22,21 @@ void Shelf::drop_first() {
   const Entry first = std::move(entries_.front());
   entries_.pop_front();
   size_ -= first->size();
+  Entries& entries = entries_like(*first);
   for (const x64::Image::Entry& way : first->image.entries) {
-    const auto found = by_address_.find(first->page.address().raw + way.offset);
-    if (found != by_address_.end() && found->second == first) by_address_.erase(found);
+    const auto found = entries.find(first->address_of(way.offset).raw);
+    if (found != entries.end() && found->second == first) entries.erase(found);
   }
 }
 
-Shelf::Entry Shelf::find(GuestPhys address, Tier tier, const std::byte* now) const {
-  const auto found = by_address_.find(address.raw);
-  if (found == by_address_.end()) return nullptr;
-  const Entry& best = found->second;
-  return best->tier >= tier && best->is_of(now) ? best : nullptr;
+Shelf::Entry Shelf::find(GuestPhys address, Tier tier) const {
+  const auto find_in = [address](const Entries& entries) {
+    const auto found = entries.find(address.raw);
+    return found == entries.end() ? nullptr : found->second;
+  };
+  if (tier == Tier::kWide) return find_in(wide_);
+  const Entry best = find_in(by_address_);
+  return best != nullptr && best->tier >= tier ? best : nullptr;
 }
 
 }  // namespace cloister::jit

@@ -27,10 +27,10 @@ PageCopy loop_of(i32 value) {
 
 Shelf::Entry made_of(const PageCopy& page, Tier tier = Tier::kFirst, Gpn number = kPage) {
   Order order{};
-  order.page = number;
+  order.pages[0].number = number;
   order.tier = tier;
-  order.bytes = page;
-  for (const u32 each : {0u, 4u}) order.wanted.set(each / 2);
+  order.pages[0].bytes = page;
+  for (const u32 each : {0u, 4u}) order.pages[0].wanted.set(each / 2);
   return make(order);
 }
 
@@ -39,32 +39,29 @@ TEST(Shelf, HasWhatWasMadeOfTheSameInstructionsByEachOfItsWaysIn) {
   const PageCopy page = loop_of(1);
   const auto product = made_of(page);
   shelf.put(product);
-  EXPECT_EQ(shelf.find(kAddress, Tier::kFirst, page.data()), product);
-  EXPECT_EQ(shelf.find(kAddress + 4, Tier::kFirst, page.data()), product);
-  EXPECT_EQ(shelf.find(kAddress + 8, Tier::kFirst, page.data()), nullptr);
-  EXPECT_EQ(shelf.find(kAddress + kPageSize, Tier::kFirst, page.data()), nullptr);
-  EXPECT_EQ(shelf.find(kAddress, Tier::kFirst, loop_of(2).data()), nullptr);
+  EXPECT_EQ(shelf.find(kAddress, Tier::kFirst), product);
+  EXPECT_EQ(shelf.find(kAddress + 4, Tier::kFirst), product);
+  EXPECT_EQ(shelf.find(kAddress + 8, Tier::kFirst), nullptr);
+  EXPECT_EQ(shelf.find(kAddress + kPageSize, Tier::kFirst), nullptr);
 }
 
 TEST(Shelf, GivesTheBetterOneThoughLessWasWantedAndNeverLess) {
   Shelf shelf(Bytes{kMiB});
   const PageCopy page = loop_of(1);
   shelf.put(made_of(page));
-  EXPECT_EQ(shelf.find(kAddress, Tier::kFinal, page.data()), nullptr);
+  EXPECT_EQ(shelf.find(kAddress, Tier::kFinal), nullptr);
   const auto better = made_of(page, Tier::kFinal);
   shelf.put(better);
   shelf.put(made_of(page));
-  EXPECT_EQ(shelf.find(kAddress, Tier::kFirst, page.data()), better);
-  EXPECT_EQ(shelf.find(kAddress, Tier::kFinal, page.data()), better);
+  EXPECT_EQ(shelf.find(kAddress, Tier::kFirst), better);
+  EXPECT_EQ(shelf.find(kAddress, Tier::kFinal), better);
 }
 
 TEST(Shelf, DropsWhatWasMadeFirstWhenItIsFull) {
   const PageCopy page = loop_of(1);
   const Bytes each = made_of(page)->size();
   Shelf shelf(each + each);
-  const auto has = [&](u64 i) {
-    return shelf.find(kAddress + i * kPageSize, Tier::kFirst, page.data()) != nullptr;
-  };
+  const auto has = [&](u64 i) { return shelf.find(kAddress + i * kPageSize, Tier::kFirst) != nullptr; };
   for (u64 i = 0; i < 3; ++i) shelf.put(made_of(page, Tier::kFirst, Gpn{kPage.raw + i}));
   EXPECT_FALSE(has(0));
   EXPECT_TRUE(has(1));
@@ -78,15 +75,15 @@ TEST(Shelf, CanBecomeSmaller) {
   shelf.put(first);
   shelf.put(last);
   shelf.shrink_to(last->size());
-  EXPECT_EQ(shelf.find(kAddress, Tier::kFirst, page.data()), nullptr);
-  EXPECT_EQ(shelf.find(kAddress + kPageSize, Tier::kFirst, page.data()), last);
+  EXPECT_EQ(shelf.find(kAddress, Tier::kFirst), nullptr);
+  EXPECT_EQ(shelf.find(kAddress + kPageSize, Tier::kFirst), last);
 }
 
 TEST(Shelf, OfNoRoomKeepsNothing) {
   Shelf shelf(Bytes{0});
   const PageCopy page = loop_of(1);
   shelf.put(made_of(page));
-  EXPECT_EQ(shelf.find(kAddress, Tier::kFirst, page.data()), nullptr);
+  EXPECT_EQ(shelf.find(kAddress, Tier::kFirst), nullptr);
 }
 
 }  // namespace

@@ -17,26 +17,15 @@
 // slots themselves from then on; and it is forgotten only together with all other code.
 namespace cloister::jit {
 
-namespace {
-
 // The page as it is now, or false where it is no memory. A safe point.
-bool read_page(hart::Core& core, Gpn page, std::span<std::byte, kPageSize> copy) {
+bool Translator::read_page(hart::Core& core, Gpn page, std::span<std::byte, kPageSize> copy) {
   const auto frame = core.memory.frame(core.holder, page, memory::Access::kRead);
   if (!frame) return false;
   std::memcpy(copy.data(), frame->host, kPageSize);
   return true;
 }
 
-}  // namespace
-
-const x64::Code::Entry* Translator::Region::entry(u64 offset) const {
-  for (const x64::Code::Entry& each : code.entries) {
-    if (each.offset == offset) return &each;
-  }
-  return nullptr;
-}
-
-u64 Translator::Region::runs(u64 offset) const {
+u64 Translator::Region::runs(i32 offset) const {
   if (code.runs->empty()) return 0;
   for (const x64::Code::Entry& each : code.entries) {
     if (each.offset == offset) return (*code.runs)[each.block];
@@ -76,9 +65,18 @@ Translator::Place* Translator::place_of(u64 address) {
   return page == nullptr ? nullptr : page->places.find(address & kPageMask);
 }
 
+Translator::Place* Translator::place_of(const x64::Code::Entry& entry) {
+  return static_cast<Page*>(entry.home)->places.find(static_cast<u64>(entry.offset) & kPageMask);
+}
+
+hart::Block* Translator::block_of(hart::Core& core, const x64::Code::Entry& entry) const {
+  const GuestPhys page = static_cast<const Page*>(entry.home)->number.address();
+  return core.blocks.find(page.raw + (static_cast<u64>(entry.offset) & kPageMask));
+}
+
 const void* Translator::find(const hart::Block& block) {
   const Place* const place = block.straddles() ? nullptr : place_of(block.address);
-  return place == nullptr ? nullptr : place->entry;
+  return place == nullptr ? nullptr : place->best();
 }
 
 void Translator::translate(hart::Core& core, hart::Block& block) {
@@ -88,13 +86,15 @@ void Translator::translate(hart::Core& core, hart::Block& block) {
   const Place* const known = place_of(address);
   const bool better = known != nullptr && known->region->is_hot;
   if (known != nullptr && !better) {
-    block.translated = known->entry;
+    block.translated = known->best();
     return;
   }
-  const Tier tier = better ? Tier::kFinal : Tier::kFirst;
-  if (workshop_ != nullptr && take_from_shelf(core, address, tier)) return;
+  const bool may_be_wide = better && options_.pages > 1 && known->wide == nullptr;
+  const Tier tier = may_be_wide ? Tier::kWide : better ? Tier::kFinal : Tier::kFirst;
+  if (workshop_ != nullptr && !may_be_wide && take_from_shelf(core, address, tier)) return;
   std::unique_ptr<Order> wanted = order(core, address, tier);
   if (wanted == nullptr) return;
+  if (workshop_ != nullptr && may_be_wide && take_from_shelf(core, *wanted)) return;
   if (workshop_ != nullptr && workshop_->take(client_, wanted, core.state.attention)) return;
   const auto product = make(*wanted);
   if (workshop_ != nullptr) workshop_->keep(product);
@@ -105,8 +105,15 @@ void Translator::translate(hart::Core& core, hart::Block& block) {
 bool Translator::take_from_shelf(hart::Core& core, u64 address, Tier tier) {
   const auto frame = core.memory.frame(core.holder, gpn_of({address}), memory::Access::kRead);
   if (!frame) return false;
-  const auto product = workshop_->find({address}, tier, frame->host);
-  if (product == nullptr) return false;
+  const auto product = workshop_->find({address}, tier);
+  if (product == nullptr || !product->materials[0].is_in(frame->host)) return false;
+  deliver(core, *product);
+  return true;
+}
+
+bool Translator::take_from_shelf(hart::Core& core, const Order& order) {
+  const auto product = workshop_->find(order.address(), order.tier);
+  if (product == nullptr || !product->is_of(order)) return false;
   deliver(core, *product);
   return true;
 }
@@ -133,15 +140,19 @@ void Translator::validate(hart::Core& core, Page& page) {
 
 // `now` is null where the page is no memory.
 void Translator::drop_changed(hart::Core& core, Page& page, const PageCopy* now) {
+  const auto is_same = [&](const Material::Span& span) {
+    return std::memcmp(page.bytes->data() + span.begin, now->data() + span.begin, span.end - span.begin) == 0;
+  };
   const auto is_of = [&](const Region& region) {
-    return std::all_of(region.spans.begin(), region.spans.end(), [&](const Product::Span& span) {
-      return std::memcmp(page.bytes->data() + span.begin, now->data() + span.begin, span.end - span.begin) ==
-             0;
+    return std::all_of(region.parts.begin(), region.parts.end(), [&](const Part& part) {
+      return part.page != &page || std::all_of(part.spans.begin(), part.spans.end(), is_same);
     });
   };
   const std::vector<Region*> regions = page.regions;
   for (Region* region : regions) {
-    if (now != nullptr && is_of(*region)) continue;
+    const bool is_gone =  // with one below
+        std::find(page.regions.begin(), page.regions.end(), region) == page.regions.end();
+    if (is_gone || (now != nullptr && is_of(*region))) continue;
     ++statistics_.changed;
     retire(core, *region);
   }
@@ -150,18 +161,23 @@ void Translator::drop_changed(hart::Core& core, Page& page, const PageCopy* now)
 
 // The code stays where slots may lead to it, and leaves at once.
 void Translator::retire(hart::Core& core, Region& region) {
-  lead(region.code.enter, region.code.stale);
+  if (region.is_wide()) {
+    lift(core, region);
+  } else {
+    lead(region.code.enter, region.code.stale);
+  }
   region.code.header->owner = nullptr;
   for (const x64::Code::Entry& entry : region.code.entries) {
-    const Place* const found = region.page->places.find(entry.offset);
+    const Place* found = place_of(entry);
     if (found == nullptr || found->region != &region) continue;
-    region.page->places.erase(entry.offset);
-    hart::Block* block = core.blocks.find(region.page->number.address().raw + entry.offset);
+    if (found->wide != nullptr) retire(core, *found->wide);
+    static_cast<Page*>(entry.home)->places.erase(static_cast<u64>(entry.offset));
+    hart::Block* const block = block_of(core, entry);
     if (block == nullptr || block->translated != &entry) continue;
     block->translated = nullptr;
     block->heat = 0;
   }
-  std::erase(region.page->regions, &region);
+  for (const Part& part : region.parts) std::erase(part.page->regions, &region);
   retired_.push_back(std::move(region.code.header));
   const std::size_t index = region.index;
   std::swap(regions_[index], regions_.back());
@@ -176,21 +192,27 @@ void Translator::retire(hart::Core& core, Region& region) {
 // does not count.
 std::unique_ptr<Order> Translator::order(hart::Core& core, u64 address, Tier tier) {
   auto order = std::make_unique<Order>();
-  order->page = gpn_of({address});
+  Order::Page& own = order->pages[0];
+  own.number = gpn_of({address});
   order->offset = static_cast<u16>(address & kPageMask);
   order->tier = tier;
   order->is_alone = options_.is_alone;
   const u64 pc = core.state.pc;
   order->pc = ((pc ^ address) & kPageMask) == 0 ? pc : address;
-  if (!read_page(core, order->page, order->bytes)) return nullptr;
-  if (const auto* starts = core.blocks.starts(order->page)) order->wanted = *starts;
-  Page* const known = page_of(address);
-  if (known == nullptr) return order;
-  known->places.for_each([&](const Place& place) {
-    const u16 offset = place.entry->offset;
-    if (tier == Tier::kFirst) return (void)order->wanted.reset(offset / 2u);
-    if (const u64 runs = place.region->runs(offset)) order->runs.push_back({offset, runs});
-  });
+  if (!read_page(core, own.number, own.bytes)) return nullptr;
+  if (const auto* starts = core.blocks.starts(own.number)) own.wanted = *starts;
+  if (tier == Tier::kWide) look_around(core, *order);
+  for (Order::Page& page : order->pages) {
+    Page* const known = page_of(page.number.address().raw);
+    if (known == nullptr) continue;
+    known->places.for_each([&](const Place& place) {
+      const i32 offset = place.entry->offset;
+      const u32 bit = static_cast<u32>(offset) / 2;
+      if (tier == Tier::kFirst) return (void)page.wanted.reset(bit);
+      page.ways_in[bit] = place.may_lie_below();
+      if (const u64 runs = place.region->runs(offset)) order->runs.push_back({page.distance + offset, runs});
+    });
+  }
   if (Place* const old = place_of(address)) old->region->code.header->heat = std::numeric_limits<i64>::max();
   return order;
 }
@@ -198,9 +220,12 @@ std::unique_ptr<Order> Translator::order(hart::Core& core, u64 address, Tier tie
 // Code for what stands in the page now gets its place. All others who came to want it meanwhile find it.
 void Translator::deliver(hart::Core& core, const Product& product) {
   if (product.image.entries.empty()) return;
-  const auto frame = core.memory.frame(core.holder, product.page, memory::Access::kRead);
-  if (!frame || !product.is_of(frame->host)) return refuse(core, product);
-  if (Page* const page = page_of(product.address().raw)) make_room(core, *page, product);
+  const auto now = [&core](Gpn page) {
+    const auto frame = core.memory.frame(core.holder, page, memory::Access::kRead);
+    return frame ? frame->host : nullptr;
+  };
+  if (!product.is_of(now)) return refuse(core, product);
+  for (const Material& material : product.materials) make_room(core, material);
   if (!is_news(product)) return;
   auto code = x64::place(product.image, *cache_, thunks_);
   if (!code) {
@@ -212,29 +237,33 @@ void Translator::deliver(hart::Core& core, const Product& product) {
 
 // Whether it has a block that has no code, or none of its tier.
 bool Translator::is_news(const Product& product) {
-  Page* const page = page_of(product.address().raw);
-  return page == nullptr ||
-         std::any_of(product.image.entries.begin(), product.image.entries.end(), [&](const auto& entry) {
-           const Place* const place = page->places.find(entry.offset);
-           return place == nullptr || (product.tier == Tier::kFinal && !place->region->is_final);
-         });
+  return std::any_of(product.image.entries.begin(), product.image.entries.end(), [&](const auto& entry) {
+    const Place* const place = place_of(product.address_of(entry.offset).raw);
+    return place == nullptr ? product.tier != Tier::kWide : is_better(product, *place);
+  });
 }
 
-// Among the bytes that the page's regions are made of: the product's, which are memory's now. Where they were
+bool Translator::is_better(const Product& product, const Place& place) {
+  return product.tier != Tier::kFirst && !place.region->is_final &&
+         (product.tier == Tier::kFinal || place.wide == nullptr);
+}
+
+// Among the bytes that the page's regions are made of: the material, which is memory's now. Where they were
 // others, regions may have changed.
-void Translator::make_room(hart::Core& core, Page& page, const Product& product) {
-  validate(core, page);
-  if (product.is_of(page.bytes->data())) return;
-  PageCopy now = *page.bytes;
-  product.copy_to(now);
-  drop_changed(core, page, &now);
+void Translator::make_room(hart::Core& core, const Material& material) {
+  Page* const page = page_of(material.number.address().raw);
+  if (page == nullptr) return;
+  validate(core, *page);
+  if (material.is_in(page->bytes->data())) return;
+  PageCopy now = *page->bytes;
+  material.copy_to(now);
+  drop_changed(core, *page, &now);
 }
 
 // The guest's code has changed meanwhile. It may be ordered again.
 void Translator::refuse(hart::Core& core, const Product& product) {
-  const u64 page = product.page.address().raw;
   for (const x64::Image::Entry& entry : product.image.entries) {
-    hart::Block* const block = core.blocks.find(page + entry.offset);
+    hart::Block* const block = core.blocks.find(product.address_of(entry.offset).raw);
     if (block != nullptr && block->translated == nullptr) block->heat = 0;
   }
   Place* const old = place_of(product.address().raw);
@@ -244,58 +273,74 @@ void Translator::refuse(hart::Core& core, const Product& product) {
 void Translator::add_region(hart::Core& core, const Product& product, x64::Code code) {
   Region& made = *regions_.emplace_back(std::make_unique<Region>());
   made.code = std::move(code);
-  Page& home = pages_.try_emplace(product.page.raw).first->second;
-  if (home.bytes == nullptr) {
-    home.number = product.page;
-    home.epoch = core.state.epoch;
-    home.bytes = std::make_unique<PageCopy>();
-    (void)read_page(core, home.number, *home.bytes);
-    product.copy_to(*home.bytes);
-  }
-  made.page = &home;
   made.index = regions_.size() - 1;
-  made.is_final = product.tier == Tier::kFinal;
+  made.is_final = product.tier != Tier::kFirst;
   made.pc = product.pc;
-  made.spans = product.spans;
-  home.begin = std::min(home.begin, made.spans.front().begin);
-  home.end = std::max(home.end, made.spans.back().end);
+  for (const Material& material : product.materials) {
+    Page& page = add_part(core, material);
+    page.regions.push_back(&made);
+    made.parts.push_back({&page, material.distance, material.spans});
+  }
+  for (x64::Code::Entry& entry : made.code.entries) {
+    const i32 distance = ir::page_distance(entry.offset);
+    entry.home = std::find_if(made.parts.begin(), made.parts.end(), [=](const Part& part) {
+                   return part.distance == distance;
+                 })->page;
+  }
   ++statistics_.regions;
   statistics_.bytes += made.code.size;
   statistics_.steps += product.steps;
-  publish(core, made);
+  heat_up(made);
+  made.is_wide() ? publish_wide(core, made) : publish(core, made);
+}
+
+Translator::Page& Translator::add_part(hart::Core& core, const Material& material) {
+  Page& page = pages_.try_emplace(material.number.raw).first->second;
+  if (page.bytes == nullptr) {
+    page.number = material.number;
+    page.epoch = core.state.epoch;
+    page.bytes = std::make_unique<PageCopy>();
+    (void)read_page(core, page.number, *page.bytes);
+    material.copy_to(*page.bytes);
+  }
+  page.begin = std::min(page.begin, material.spans.front().begin);
+  page.end = std::max(page.end, material.spans.back().end);
+  return page;
 }
 
 // Its code has so much to do before it is hot.
 void Translator::heat_up(Region& region) const {
-  *region.code.header = {&region, i64{options_.very_hot} * x64::kEntryWeight};
+  region.code.header->owner = &region;
+  region.code.header->heat = i64{options_.very_hot} * x64::kEntryWeight;
   region.is_hot = false;
 }
 
 // From now on blocks and slots lead there, also from what it takes the place of.
 void Translator::publish(hart::Core& core, Region& region) {
-  heat_up(region);
-  region.page->regions.push_back(&region);
-  for (x64::Code::Entry& entry : region.code.entries) {
-    entry.home = region.page;
-    Places<Place>& places = region.page->places;
-    if (const Place* const found = places.find(entry.offset)) {
-      Region& old = *found->region;
-      if (old.is_final || !region.is_final) continue;
-      supersede(old, region);
-      retire(core, old);
+  std::vector<Region*> old;
+  for (const x64::Code::Entry& entry : region.code.entries) {
+    Place* const found = place_of(entry);
+    if (found == nullptr) {
+      static_cast<Page*>(entry.home)->places.put(static_cast<u64>(entry.offset), {&region, &entry});
+    } else {
+      if (found->region->is_final || !region.is_final) continue;
+      if (std::find(old.begin(), old.end(), found->region) == old.end()) old.push_back(found->region);
+      supersede(*found, region, entry);
     }
-    places.put(entry.offset, {&region, &entry});
-    const u64 address = region.page->number.address().raw + entry.offset;
-    if (hart::Block* block = core.blocks.find(address)) block->translated = &entry;
+    if (hart::Block* block = block_of(core, entry)) block->translated = place_of(entry)->best();
+  }
+  for (Region* const each : old) {
+    ++statistics_.remade;
+    lies_below(*each) ? heat_up(*each) : retire(core, *each);
   }
 }
 
-// What enters the old region goes on in the better one, where that has the block.
-void Translator::supersede(Region& old, const Region& better) {
-  ++statistics_.remade;
-  for (const x64::Code::Entry& entry : old.code.entries) {
-    if (const x64::Code::Entry* there = better.entry(entry.offset)) lead(entry.code, there->code);
-  }
+// What enters the old region there goes on in the better one.
+void Translator::supersede(Place& place, Region& better, const x64::Code::Entry& entry) {
+  if (place.wide == nullptr) lead(place.entry->code, entry.code);
+  place.region = &better;
+  place.entry = &entry;
+  if (place.wide != nullptr) lay_over(place);
 }
 
 // The region was entered very often: at the next opportunity it is made anew.
@@ -303,7 +348,7 @@ void Translator::want_better(hart::Core& core, x64::Header* header) {
   auto& region = *static_cast<Region*>(header->owner);
   heat_up(region);
   region.is_hot = true;
-  core.wanted = core.blocks.find(region.page->number.address().raw + (core.state.pc & kPageMask));
+  core.wanted = core.blocks.find(region.parts[0].page->number.address().raw + (core.state.pc & kPageMask));
 }
 
 // All code goes, and with it all that leads there: blocks, jump entries and slots.
@@ -328,8 +373,17 @@ void Translator::lead(const std::byte* from, const void* to) {
   std::memcpy(place + 1, &distance, sizeof(distance));
 }
 
+// The instruction that stood there first.
+void Translator::restore(const x64::Code::Entry& way_in) {
+  constexpr std::byte kMovEax{0xb8};
+  std::byte* place = cache_->writable(way_in.code);
+  place[0] = kMovEax;
+  std::memcpy(place + 1, &way_in.offset, sizeof(way_in.offset));
+}
+
 std::vector<hart::Translator::Figure> Translator::figures() const {
   return {{"regions translated", statistics_.regions},
+          {"regions of several pages", statistics_.wide},
           {"guest instructions translated", statistics_.steps},
           {"bytes of translated code made", statistics_.bytes},
           {"bytes of translated code now", cache_->used()},

@@ -29,6 +29,8 @@ struct TranslatorOptions {
   // A region entered so often, or whose loops went round eight times as often, is made anew: by then more of
   // the blocks around it have been executed, and it may be larger.
   u32 very_hot = 1000;
+  // Of guest code in such a region, at most.
+  std::size_t pages = Order::kMostPages;
 };
 
 struct TranslatorStatistics {
@@ -39,6 +41,7 @@ struct TranslatorStatistics {
   u64 changed = 0;   // regions whose guest code had changed
   u64 unlinked = 0;  // jumps within a page to where no code was
   u64 remade = 0;    // regions made anew because they were very hot
+  u64 wide = 0;      // regions of several pages
 };
 
 // A hart's translations: regions of guest code as machine code, by the guest-physical addresses of their
@@ -48,6 +51,8 @@ struct TranslatorStatistics {
 // fence.i counts up: enter() compares the page, as it was when they were made, with memory before the first
 // of them runs in another epoch. Jump entries are of an epoch too. Within a page regions lead to each other
 // without a look, for they are right together.
+//
+// A region may have code of several pages (wide.cpp).
 class Translator final : public hart::Translator {
  public:
   // With a workshop, which the translators of a machine share, regions are made there while the hart goes on;
@@ -72,21 +77,32 @@ class Translator final : public hart::Translator {
  private:
   // Guest code and the machine code made of it. Found again by its Header.
   struct Page;
+  struct Part {
+    Page* page;
+    i32 distance;                       // as in the material
+    std::vector<Material::Span> spans;  // what the code was made of, offsets in the page
+  };
   struct Region {
     x64::Code code;
-    Page* page = nullptr;
-    std::size_t index = 0;             // in regions_
-    bool is_final = false;             // never made anew
-    bool is_hot = false;               // to be made anew
-    std::vector<Product::Span> spans;  // what the code was made of, offsets in the page
-    u64 pc = 0;                        // where the guest was when it was made
+    std::vector<Part> parts;  // its own page's first
+    std::size_t index = 0;    // in regions_
+    bool is_final = false;    // never made anew
+    bool is_hot = false;      // to be made anew
+    u64 pc = 0;               // where the guest was when it was made
 
-    const x64::Code::Entry* entry(u64 offset) const;  // nullptr when no block begins there
-    u64 runs(u64 offset) const;                       // of the block that begins there, if counted
+    bool is_wide() const { return parts.size() > 1; }
+    u64 runs(i32 offset) const;  // of the block that begins there, if counted
   };
+  // A block with code, and where that is to be entered. Invariant: with a wide region, the way into the other
+  // one leads there, and what stands before its own leads back behind that.
   struct Place {
     Region* region;
     const x64::Code::Entry* entry;
+    Region* wide = nullptr;  // which lies over it, with a way in here
+    const x64::Code::Entry* wide_entry = nullptr;
+
+    bool may_lie_below() const { return !region->is_final && wide == nullptr; }
+    const x64::Code::Entry* best() const { return wide != nullptr ? wide_entry : entry; }
   };
   // A page of guest memory that has regions.
   struct Page {
@@ -109,18 +125,37 @@ class Translator final : public hart::Translator {
   void drop_changed(hart::Core& core, Page& page, const PageCopy* now);
   void retire(hart::Core& core, Region& region);
   bool take_from_shelf(hart::Core& core, u64 address, Tier tier);
+  bool take_from_shelf(hart::Core& core, const Order& order);
   std::unique_ptr<Order> order(hart::Core& core, u64 address, Tier tier);
+  void look_around(hart::Core& core, Order& order);
+  bool add_page(hart::Core& core, Order& order, i32 offset);
+  bool is_warm(const Place& place) const;
+  ir::Region follow(hart::Core& core, Order& order);
+  bool is_worth_while(const ir::Region& region, const Order& order);
+  Offsets known_blocks(Gpn page);
   void deliver(hart::Core& core, const Product& product);
   bool is_news(const Product& product);
-  void make_room(hart::Core& core, Page& page, const Product& product);
+  static bool is_better(const Product& product, const Place& place);
+  void make_room(hart::Core& core, const Material& material);
   void refuse(hart::Core& core, const Product& product);
   void want_better(hart::Core& core, x64::Header* header);
   void heat_up(Region& region) const;
-  void supersede(Region& old, const Region& better);
   void add_region(hart::Core& core, const Product& product, x64::Code code);
+  Page& add_part(hart::Core& core, const Material& material);
   void publish(hart::Core& core, Region& region);
+  void supersede(Place& place, Region& better, const x64::Code::Entry& entry);
+  void publish_wide(hart::Core& core, Region& region);
+  void lay_over(const Place& place);
+  void lift(hart::Core& core, Region& wide);
+  static bool lies_below(const Region& region);
+  static bool is_in_place(hart::State& state, x64::Header& header);
+  bool find_in_place(hart::Core& core, Region& region, x64::Header& header);
+  static Place* place_of(const x64::Code::Entry& entry);
+  hart::Block* block_of(hart::Core& core, const x64::Code::Entry& entry) const;
   void clear(hart::Core& core);
   void lead(const std::byte* from, const void* to);
+  void restore(const x64::Code::Entry& way_in);
+  static bool read_page(hart::Core& core, Gpn page, std::span<std::byte, kPageSize> copy);
 
   const TranslatorOptions options_;
   std::unique_ptr<CodeCache> cache_;

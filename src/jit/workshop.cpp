@@ -15,9 +15,11 @@ namespace {
 
 // False: nothing is left to do.
 bool take_out(const Product& product, Order& order) {
-  if (order.page != product.page || order.tier != Tier::kFirst) return true;
+  if (order.tier != Tier::kFirst || product.tier == Tier::kWide) return true;
+  if (order.pages[0].number != product.materials[0].number) return true;
   if (product.has_entry(order.offset)) return false;
-  for (const x64::Image::Entry& entry : product.image.entries) order.wanted.reset(entry.offset / 2u);
+  for (const x64::Image::Entry& entry : product.image.entries)
+    order.pages[0].wanted.reset(static_cast<u32>(entry.offset) / 2);
   return true;
 }
 
@@ -53,9 +55,9 @@ bool Workshop::take(Client& client, std::unique_ptr<Order>& order, std::atomic<u
   return true;
 }
 
-std::shared_ptr<const Product> Workshop::find(GuestPhys address, Tier tier, const std::byte* now) {
+std::shared_ptr<const Product> Workshop::find(GuestPhys address, Tier tier) {
   const MutexLock lock(mutex_);
-  return shelf_.find(address, tier, now);
+  return shelf_.find(address, tier);
 }
 
 void Workshop::keep(std::shared_ptr<const Product> product) {
@@ -95,8 +97,8 @@ void Workshop::judge(const Job& woken_by) {
 void Workshop::do_next() {
   Job job = std::move(jobs_.front());
   jobs_.pop_front();
-  auto product = shelf_.find(job.order->address(), job.order->tier, job.order->bytes.data());
-  if (product == nullptr) {
+  auto product = shelf_.find(job.order->address(), job.order->tier);
+  if (product == nullptr || !product->is_of(*job.order)) {
     served_ = job.client;
     mutex_.unlock();
     product = make(*std::exchange(job.order, nullptr));

@@ -45,7 +45,7 @@ class Workshop {
   // still, and makes it himself. When something is ready, attention::kCode is set in the client's word.
   bool take(Client& client, std::unique_ptr<Order>& order, std::atomic<u32>& attention);
   // What was made for whichever hart: as Shelf's.
-  std::shared_ptr<const Product> find(GuestPhys address, Tier tier, const std::byte* now);
+  std::shared_ptr<const Product> find(GuestPhys address, Tier tier);
   // Of who made it himself.
   void keep(std::shared_ptr<const Product> product);
   // What is ready, in the order of making.

@@ -20,14 +20,14 @@ constexpr auto kPatience = std::chrono::seconds(60);
 // A loop of two blocks, at 0 and 4, that were both executed.
 std::unique_ptr<Order> order_of_loop(u16 offset) {
   auto order = std::make_unique<Order>();
-  order->page = Gpn{0x80000};
+  order->pages[0].number = Gpn{0x80000};
   order->offset = offset;
-  order->bytes = {};
+  order->pages[0].bytes = {};
   const u32 code[] = {isa::encode({.op = Op::beq, .rs1 = isa::reg::a0, .rs2 = isa::reg::a1, .imm = 8}),
                       isa::encode({.op = Op::addi, .rd = isa::reg::a0, .rs1 = isa::reg::a0, .imm = 1}),
                       isa::encode({.op = Op::jal, .imm = -8})};
-  std::memcpy(order->bytes.data(), code, sizeof(code));
-  for (const u32 each : {0u, 4u}) order->wanted.set(each / 2);
+  std::memcpy(order->pages[0].bytes.data(), code, sizeof(code));
+  for (const u32 each : {0u, 4u}) order->pages[0].wanted.set(each / 2);
   return order;
 }
 
@@ -90,13 +90,14 @@ TEST(Workshop, AHartMayEndAtAnyTime) {
 TEST(Product, IsOfAPageThatHasItsInstructionsWhateverElseIsThere) {
   const auto order = order_of_loop(0);
   const auto product = make(*order);
-  PageCopy page = order->bytes;
+  const Material& material = product->materials[0];
+  PageCopy page = order->pages[0].bytes;
   page[kPageSize - 1] = std::byte{1};
-  EXPECT_TRUE(product->is_of(page.data()));
+  EXPECT_TRUE(material.is_in(page.data()));
   page[5] = std::byte{1};
-  EXPECT_FALSE(product->is_of(page.data()));
-  product->copy_to(page);
-  EXPECT_TRUE(product->is_of(page.data()));
+  EXPECT_FALSE(material.is_in(page.data()));
+  material.copy_to(page);
+  EXPECT_TRUE(material.is_in(page.data()));
 }
 
 }  // namespace

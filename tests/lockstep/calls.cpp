@@ -2,6 +2,7 @@
 #include "lockstep/calls.h"
 
 #include "base/check.h"
+#include "isa/cause.h"
 #include "isa/csr.h"
 #include "isa/encode.h"
 #include "isa/registers.h"
@@ -26,7 +27,16 @@ constexpr i32 kFrame = 16;
 
 // Functions: of the program's code, of kFarCode, and special ones, which are of the program's code too.
 constexpr u64 kNear = 12, kFar = 8, kOrdinary = kNear + kFar;
-enum Special : u64 { kYield = kOrdinary, kRewrite, kChangeSpace, kChangePage, kMillicode, kCoroutine, kAll };
+enum Special : u64 {
+  kYield = kOrdinary,
+  kRewrite,
+  kChangeSpace,
+  kChangePage,
+  kHidePage,
+  kMillicode,
+  kCoroutine,
+  kAll
+};
 
 constexpr i32 signed_low(u64 value) { return static_cast<i32>(static_cast<i64>(value << 52) >> 52); }
 
@@ -182,7 +192,7 @@ class CallGenerator {
       case 2:
         return random_.one_in(3) ? call_into_new_code() : plain();
       case 3:
-        return call(random_.one_in(2) ? kChangeSpace : kChangePage);
+        return call(random_.one_in(2) ? kChangeSpace : random_.one_in(2) ? kChangePage : kHidePage);
       case 4:
         return go(reg::t0, kMillicode);
       case 5:
@@ -253,6 +263,18 @@ class CallGenerator {
     add({.op = random_.one_in(2) ? Op::add : Op::xor_, .rd = value(), .rs1 = value(), .rs2 = value()});
   }
 
+  // Of the first address space; `change` is of t1.
+  template <typename Change>
+  void change_page(Change change) {
+    const u64 page = random_.below(kFarPages);
+    add({.op = Op::ld, .rd = reg::t1, .rs1 = kPageEntries, .imm = static_cast<i32>(page) * 8});
+    change();
+    add({.op = Op::sd, .rs1 = kPageEntries, .rs2 = reg::t1, .imm = static_cast<i32>(page) * 8});
+    code_.set(reg::t1, kFarCode + page * kPageSize);
+    add({.op = Op::sfence_vma, .rs1 = reg::t1});
+    give_back();
+  }
+
   void specials() {
     code_.begin(kYield);
     add({.op = Op::addi, .rd = reg::sp, .rs1 = reg::sp, .imm = -kFrame});
@@ -283,13 +305,10 @@ class CallGenerator {
     give_back();
 
     code_.begin(kChangePage);
-    const u64 page = random_.below(kFarPages);
-    add({.op = Op::ld, .rd = reg::t1, .rs1 = kPageEntries, .imm = static_cast<i32>(page) * 8});
-    add({.op = Op::xor_, .rd = reg::t1, .rs1 = reg::t1, .rs2 = kPageChange});
-    add({.op = Op::sd, .rs1 = kPageEntries, .rs2 = reg::t1, .imm = static_cast<i32>(page) * 8});
-    code_.set(reg::t1, kFarCode + page * kPageSize);
-    add({.op = Op::sfence_vma, .rs1 = reg::t1});
-    give_back();
+    change_page([this] { add({.op = Op::xor_, .rd = reg::t1, .rs1 = reg::t1, .rs2 = kPageChange}); });
+
+    code_.begin(kHidePage);
+    change_page([this] { add({.op = Op::andi, .rd = reg::t1, .rs1 = reg::t1, .imm = -2}); });
 
     code_.begin(kMillicode);
     plain();
@@ -303,6 +322,25 @@ class CallGenerator {
 };
 
 }  // namespace
+
+std::vector<u32> calls_handler(const std::vector<u32>& otherwise) {
+  constexpr u8 kCause = reg::t3, kHidden = reg::t4;
+  constexpr i32 kFetchFault = static_cast<i32>(isa::Cause::kFetchPage);
+  std::vector<u32> words{
+      isa::encode({.op = Op::csrrs, .rd = kCause, .imm = static_cast<i32>(isa::Csr::scause)}),
+      isa::encode({.op = Op::addi, .rd = kHidden, .imm = kFetchFault}), 0};
+  const std::size_t skip = words.size() - 1;
+  for (i32 page = 0; page < i32{kFarPages}; ++page) {
+    words.push_back(isa::encode({.op = Op::ld, .rd = kHidden, .rs1 = kPageEntries, .imm = page * 8}));
+    words.push_back(isa::encode({.op = Op::ori, .rd = kHidden, .rs1 = kHidden, .imm = 1}));
+    words.push_back(isa::encode({.op = Op::sd, .rs1 = kPageEntries, .rs2 = kHidden, .imm = page * 8}));
+  }
+  words.push_back(isa::encode({.op = Op::sret}));
+  const i32 distance = static_cast<i32>((words.size() - skip) * sizeof(u32));
+  words[skip] = isa::encode({.op = Op::bne, .rs1 = kCause, .rs2 = kHidden, .imm = distance});
+  words.insert(words.end(), otherwise.begin(), otherwise.end());
+  return words;
+}
 
 Calls random_calls(Random& random, const CallPlaces& places) {
   Calls calls;

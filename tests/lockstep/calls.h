@@ -10,7 +10,7 @@
 // Random programs of calls for a bare hart in S-mode: functions in several pages that call each other
 // directly, by pointers and by tail calls, recurse deeply, are left by jumps over many of them, run as two
 // coroutines, and return into code that has changed meanwhile: because it was written, because its page
-// became another one, or because the whole address space did. They never end.
+// became another one or none, or because the whole address space did. They never end.
 namespace cloister::lockstep {
 
 // Where the code of a part of the functions lies: virtual pages, each of which is the one or the other of two
@@ -33,5 +33,8 @@ struct Calls {
 
 // All instructions have 4 bytes. x31 and x3 are the trap handler's, which goes on behind what trapped.
 Calls random_calls(Random& random, const CallPlaces& places);
+// Such a handler that brings back the pages that a program hid, when they are executed, and does `otherwise`
+// for all else.
+std::vector<u32> calls_handler(const std::vector<u32>& otherwise);
 
 }  // namespace cloister::lockstep

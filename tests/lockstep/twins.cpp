@@ -137,7 +137,7 @@ class Twins::Machine {
     Random random(seed);
     memory_->set_vault(vault_.vault(), vault_);
     write_code(kBoot, boot_code());
-    write_code(kHandler, handler_code());
+    write_code(kHandler, calls ? calls_handler(handler_code()) : handler_code());
     if (calls) {
       write_calls(random_calls(random, kCallPlaces));
     } else {
@@ -230,6 +230,7 @@ Twins::Twins(u64 seed, const TwinOptions& options)
 Twins::~Twins() = default;
 
 hart::Hart& Twins::tested() { return tested_->hart(); }
+u64 Twins::wide_regions() const { return translator_->statistics().wide; }
 u64 Twins::instructions() const { return reference_->hart().instructions(); }
 
 void Twins::disturb() {

@@ -39,6 +39,7 @@ class Twins {
   // Empty, or what is different.
   std::string run(u64 turns);
   u64 instructions() const;
+  u64 wide_regions() const;  // that were made of several pages
   // The one that translates; ask_for_safe_point() may be called by any thread meanwhile.
   hart::Hart& tested();
 

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <thread>
 
+#include "isa/cause.h"
+#include "isa/registers.h"
 #include "jit/passes/passes.h"
 #include "lockstep/calls.h"
 #include "lockstep/loops.h"
@@ -34,7 +36,7 @@ std::vector<jit::ir::Loop> jit_loops(std::vector<u32> code) {
   for (std::size_t at = 0; at < code.size(); at += kWords) {
     const std::span<const u32, kWords> page{&code[at], kWords};
     jit::ir::Region region =
-        jit::ir::build(std::as_bytes(page), 0, jit::ir::kHotLimits, [](u16) { return true; });
+        jit::ir::build(std::as_bytes(page), 0, jit::ir::kHotLimits, [](i32) { return true; });
     jit::passes::group_accesses(region);
     jit::passes::find_loops(region);
     loops.insert(loops.end(), region.loops.begin(), region.loops.end());
@@ -88,7 +90,7 @@ TEST(Twins, ProgramsReachAllKindsOfLoops) {
 
 TEST(Twins, ProgramsOfCallsStayInTheirCode) {
   constexpr u64 kNearCode = 0x80000000, kNearBytes = kMiB;
-  u64 near = 0, far = 0, all = 0;
+  u64 near = 0, far = 0, all = 0, wide = 0, hidden = 0;
   for (u64 seed = 1; seed <= 20; ++seed) {
     Twins twins(seed, {.name = "calls", .calls = true});
     for (int turn = 0; turn < 200; ++turn, ++all) {
@@ -97,9 +99,13 @@ TEST(Twins, ProgramsOfCallsStayInTheirCode) {
       near += pc - kNearCode < kNearBytes;
       far += pc - kFarCode < kFarPages * kPageSize;
     }
+    wide += twins.wide_regions();
+    hidden += twins.tested().reg(isa::reg::t3) == static_cast<u64>(isa::Cause::kFetchPage);
   }
-  fmt::print("{} turns ended near, {} far\n", near, far);
+  fmt::print("{} turns ended near, {} far, {} regions of several pages\n", near, far, wide);
   EXPECT_EQ(near + far, all);
+  EXPECT_GT(wide, 20u);
+  EXPECT_GT(hidden, 0u);
   EXPECT_GT(near, all / 10);
   EXPECT_GT(far, all / 10);
 }

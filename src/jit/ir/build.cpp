@@ -7,7 +7,9 @@
 // and budgets at the same instructions, which the deterministic mode and the lockstep need.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <numeric>
+#include <optional>
 
 #include "isa/properties.h"
 #include "isa/registers.h"
@@ -32,53 +34,67 @@ bool is_link(u8 reg) { return reg == isa::reg::ra || reg == isa::reg::t0; }
 constexpr std::size_t kMostReturns = 6;
 // Bound: what lies farther away, in bytes, is seldom the case of a switch.
 constexpr i32 kNear = 1024;
+constexpr u32 kMostWeight = 4096;
+// Bound: offsets from a region's page, which host instructions can name.
+constexpr i64 kFar = 1 << 30;
 // Bound: how many blocks are looked at to see whether a case leads back.
 constexpr u32 kMostBlocks = 4;
 
 class Builder {
  public:
-  Builder(std::span<const std::byte, kPageSize> page, const Limits& limits, const Wanted& wanted,
-          std::span<const u16> executed)
-      : page_(page), limits_(limits), wanted_(wanted), executed_(executed) {}
+  Builder(const PageAt& page_at, const Limits& limits, const Wanted& wanted, std::span<const i32> executed)
+      : page_at_(page_at), limits_(limits), wanted_(wanted), executed_(executed) {}
 
-  Region build(u16 offset) {
+  Region build(i32 offset) {
     add_block(offset);
-    for (std::size_t i = 0; i < region_.blocks.size(); ++i) connect(static_cast<i32>(i));
+    for (; from_ < region_.blocks.size(); ++from_) connect(static_cast<i32>(from_));
     connect_targets();
     weigh();
+    weigh_far();
     return std::move(region_);
   }
 
  private:
   // The index of the block that begins at `offset`, made if there is room; else kLeaves.
   i32 block_at(i64 offset) {
-    if (offset < 0 || offset >= static_cast<i64>(kPageSize)) return kLeaves;
     for (std::size_t i = 0; i < region_.blocks.size(); ++i) {
       if (region_.blocks[i].begin == offset) return static_cast<i32>(i);
     }
     if (region_.blocks.size() >= limits_.blocks || steps_ >= limits_.steps) return kLeaves;
-    return wanted_(static_cast<u16>(offset)) ? add_block(static_cast<u16>(offset)) : kLeaves;
+    const i32 begin = static_cast<i32>(offset);
+    if (std::abs(offset) > kFar || !wanted_(begin) || page(begin) == nullptr) return kLeaves;
+    return add_block(begin);
   }
 
-  i32 add_block(u16 offset) {
+  // Of the page that has `offset`: its bytes, or nullptr.
+  const std::byte* page(i32 offset) {
+    const i32 distance = page_distance(offset);
+    if (distance != distance_ || bytes_ == nullptr) bytes_ = page_at_(distance_ = distance);
+    return bytes_;
+  }
+
+  i32 add_block(i32 offset) {
     region_.blocks.push_back(read_block(offset));
+    found_from_.push_back(from_);
     for (const Step& step : region_.blocks.back().steps)
       region_.uses_float |= isa::properties(step.insn.op).is_float() || is_flags_access(step);
     steps_ += static_cast<u32>(region_.blocks.back().steps.size());
     return static_cast<i32>(region_.blocks.size() - 1);
   }
 
-  Block read_block(u16 offset) const {
+  // Precondition: the page is there.
+  Block read_block(i32 offset) {
+    const i32 end = page_distance(offset) + static_cast<i32>(kPageSize);
     Block block;
     block.begin = offset;
-    while (block.steps.size() < limits_.block_steps && offset < kPageSize) {
+    while (block.steps.size() < limits_.block_steps && offset < end) {
       Step step;
       if (!read_step(offset, step)) {
         block.ends_in_interpreter = true;
         break;
       }
       block.steps.push_back(step);
-      offset = static_cast<u16>(offset + step.insn.length);
+      offset += step.insn.length;
       if (isa::ends_block(step.insn.op)) break;
     }
     block.end = offset;
@@ -86,12 +102,14 @@ class Builder {
   }
 
   // False when the instruction goes on in the next page.
-  bool read_step(u16 offset, Step& step) const {
+  bool read_step(i32 offset, Step& step) {
+    const u64 in_page = static_cast<u64>(offset) & kPageMask;
+    const std::byte* const bytes = page(offset) + in_page;
     u16 low = 0, high = 0;
-    std::memcpy(&low, &page_[offset], 2);
+    std::memcpy(&low, bytes, 2);
     const bool wide = (low & 3) == 3;
-    if (wide && offset + 4u > kPageSize) return false;
-    if (wide) std::memcpy(&high, &page_[offset + 2u], 2);
+    if (wide && in_page + 4 > kPageSize) return false;
+    if (wide) std::memcpy(&high, bytes + 2, 2);
     step.bits = low | u32{high} << 16;
     step.insn = isa::decode(step.bits);
     step.offset = offset;
@@ -102,15 +120,28 @@ class Builder {
     const Block& block = region_.blocks[static_cast<u32>(index)];
     if (block.steps.empty() || block.ends_in_interpreter) return;
     const Step last = block.steps.back();
-    const u16 end = block.end;
+    const i32 end = block.end;
+    const std::optional<i64> target = known_target(block);
     const bool branches = isa::properties(last.insn.op).format == Format::kB;
     i32 taken = kLeaves, next = kLeaves;
     if (branches || !isa::ends_block(last.insn.op) || is_csr(last.insn.op)) next = block_at(end);
-    if (branches || last.insn.op == Op::jal) taken = block_at(i64{last.offset} + last.insn.imm);
-    if (taken != kLeaves && is_call(last.insn)) calls_.push_back(block_at(end));
-    if (is_table_jump(last.insn)) add_near(last.offset);
+    if (target) taken = block_at(*target);
+    if (taken != kLeaves && is_call(last.insn)) note_call(index, block_at(end));
+    if (is_table_jump(last.insn) && !target) add_near(last.offset);
     region_.blocks[static_cast<u32>(index)].taken = taken;
     region_.blocks[static_cast<u32>(index)].next = next;
+  }
+
+  // Where the block's last instruction jumps to, if it always does or never: a jalr behind an auipc does.
+  static std::optional<i64> known_target(const Block& block) {
+    const Step& last = block.steps.back();
+    const isa::Insn& insn = last.insn;
+    if (insn.op == Op::jal || isa::properties(insn.op).format == Format::kB)
+      return i64{last.offset} + insn.imm;
+    if (insn.op != Op::jalr || block.steps.size() < 2) return std::nullopt;
+    const Step& before = block.steps[block.steps.size() - 2];
+    if (before.insn.op != Op::auipc || before.insn.rd != insn.rs1 || insn.rs1 == 0) return std::nullopt;
+    return (before.offset + before.insn.imm + insn.imm) & ~i64{1};
   }
 
   static bool is_table_jump(const isa::Insn& insn) {
@@ -118,19 +149,19 @@ class Builder {
   }
 
   void add_near(i32 from) {
-    for (const u16 offset : executed_) {
+    for (const i32 offset : executed_) {
       if (std::abs(offset - from) <= kNear && leads_back(offset, kMostBlocks)) (void)block_at(offset);
     }
   }
 
   // Whether what begins there soon comes to another such jump, or to a block of the region: the cases of a
   // switch and the instructions of an interpreter do, other functions do not.
-  bool leads_back(i64 offset, u32 blocks) const {
-    if (offset < 0 || offset >= static_cast<i64>(kPageSize) || blocks == 0) return false;
+  bool leads_back(i64 offset, u32 blocks) {
+    if (blocks == 0 || std::abs(offset) > kFar || page(static_cast<i32>(offset)) == nullptr) return false;
     for (const Block& block : region_.blocks) {
       if (block.begin == offset) return true;
     }
-    const Block block = read_block(static_cast<u16>(offset));
+    const Block block = read_block(static_cast<i32>(offset));
     if (block.steps.empty()) return false;
     const Step& last = block.steps.back();
     if (is_table_jump(last.insn)) return true;
@@ -148,16 +179,45 @@ class Builder {
     return near;
   }
 
-  // A return may go behind any call of the region, a jump by a table to any block near: their code looks.
+  void note_call(i32 calls, i32 behind) {
+    behind_call_.resize(region_.blocks.size(), kLeaves);
+    behind_call_[static_cast<u32>(calls)] = behind;
+  }
+
+  // A return may go behind any call that leads to it, a jump by a table to any block near: their code looks.
   void connect_targets() {
-    std::erase(calls_, kLeaves);
-    if (calls_.size() > kMostReturns) calls_.resize(kMostReturns);
     for (Block& block : region_.blocks) {
       if (block.steps.empty()) continue;
       const Step& last = block.steps.back();
-      if (is_return(last.insn)) block.targets = calls_;
-      block.by_table = !executed_.empty() && is_table_jump(last.insn);
+      block.by_table = !executed_.empty() && is_table_jump(last.insn) && !known_target(block);
       if (block.by_table) block.targets = all_near(last.offset);
+    }
+    behind_call_.resize(region_.blocks.size(), kLeaves);
+    for (std::size_t i = 0; i < behind_call_.size(); ++i) {
+      if (behind_call_[i] != kLeaves)
+        connect_returns(static_cast<u32>(region_.blocks[i].taken), behind_call_[i]);
+    }
+  }
+
+  // Of what begins at `function`, past the calls that it makes.
+  void connect_returns(u32 function, i32 behind) {
+    std::vector<bool> seen(region_.blocks.size(), false);
+    std::vector<u32> open{function};
+    while (!open.empty()) {
+      const u32 index = open.back();
+      open.pop_back();
+      Block& block = region_.blocks[index];
+      if (seen[index] || block.steps.empty()) continue;
+      seen[index] = true;
+      if (is_return(block.steps.back().insn)) {
+        const bool known =
+            std::find(block.targets.begin(), block.targets.end(), behind) != block.targets.end();
+        if (!known && block.targets.size() < kMostReturns) block.targets.push_back(behind);
+      } else if (behind_call_[index] != kLeaves) {
+        open.push_back(static_cast<u32>(behind_call_[index]));
+      } else {
+        for_each_follower(block, [&open](u32 follower) { open.push_back(follower); });
+      }
     }
   }
 
@@ -167,10 +227,10 @@ class Builder {
     for (std::size_t i = 0; i < region_.blocks.size(); ++i) {
       const i32 target = region_.blocks[i].taken;
       if (target == kLeaves) continue;
-      const u16 from = region_.blocks[i].begin, to = region_.blocks[static_cast<u32>(target)].begin;
-      if (to > from) continue;
+      const i32 from = region_.blocks[i].begin, to = region_.blocks[static_cast<u32>(target)].begin;
+      if (to > from || page_distance(to) != page_distance(from)) continue;
       for (Block& block : region_.blocks) {
-        if (block.begin >= to && block.begin <= from && block.weight < 4096) block.weight *= 8;
+        if (block.begin >= to && block.begin <= from && block.weight < kMostWeight) block.weight *= 8;
       }
     }
     weigh_tables();
@@ -178,7 +238,7 @@ class Builder {
 
   // All that jumps by tables reach is one loop.
   void weigh_tables() {
-    u16 least = kPageSize - 1, greatest = 0;
+    i32 least = std::numeric_limits<i32>::max(), greatest = std::numeric_limits<i32>::min();
     for (const Block& block : region_.blocks) {
       if (!block.by_table) continue;
       for (const i32 one : block.targets) {
@@ -187,17 +247,33 @@ class Builder {
       }
     }
     for (Block& block : region_.blocks) {
-      if (block.begin >= least && block.begin <= greatest && block.weight < 4096) block.weight *= 8;
+      if (block.begin >= least && block.begin <= greatest && block.weight < kMostWeight) block.weight *= 8;
     }
   }
 
-  std::span<const std::byte, kPageSize> page_;
+  // What is on another page than what leads there, and so on, runs as often as that, a guess.
+  void weigh_far() {
+    std::vector<u32> before(region_.blocks.size(), 1);
+    for (std::size_t i = 1; i < region_.blocks.size(); ++i) {
+      const u32 from = found_from_[i];
+      Block& block = region_.blocks[i];
+      const bool is_near = page_distance(block.begin) == page_distance(region_.blocks[from].begin);
+      before[i] = is_near ? before[from] : region_.blocks[from].weight;
+      block.weight = std::min(block.weight * before[i], kMostWeight);
+    }
+  }
+
+  const PageAt& page_at_;
+  i32 distance_ = 0;                  // of the page that was asked for last,
+  const std::byte* bytes_ = nullptr;  // and its bytes
   const Limits limits_;
   const Wanted& wanted_;
-  const std::span<const u16> executed_;
+  const std::span<const i32> executed_;
   Region region_;
   u32 steps_ = 0;
-  std::vector<i32> calls_;  // the blocks behind calls within the region
+  u32 from_ = 0;                  // whose ways on are followed
+  std::vector<u32> found_from_;   // by block: whose way on it was
+  std::vector<i32> behind_call_;  // by block that calls another of the region; for others kLeaves
 };
 
 }  // namespace
@@ -259,9 +335,15 @@ std::vector<bool> find_loop_heads(const Region& region) {
   return heads;
 }
 
-Region build(std::span<const std::byte, kPageSize> page, u16 offset, const Limits& limits,
-             const Wanted& wanted, std::span<const u16> executed) {
-  return Builder(page, limits, wanted, executed).build(offset);
+Region build(const PageAt& page_at, i32 offset, const Limits& limits, const Wanted& wanted,
+             std::span<const i32> executed) {
+  return Builder(page_at, limits, wanted, executed).build(offset);
+}
+
+Region build(std::span<const std::byte, kPageSize> page, i32 offset, const Limits& limits,
+             const Wanted& wanted, std::span<const i32> executed) {
+  const auto only = [page](i32 distance) { return distance == 0 ? page.data() : nullptr; };
+  return build(only, offset, limits, wanted, executed);
 }
 
 }  // namespace cloister::jit::ir

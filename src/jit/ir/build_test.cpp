@@ -63,10 +63,10 @@ TEST(Build, AReturnMayGoBehindTheCallsOfItsRegion) {
 TEST(Build, AJumpThroughARegisterMayGoToWhatWasExecutedNear) {
   std::array<std::byte, kPageSize> page{};
   const u32 jump = isa::encode({.op = Op::jalr, .rs1 = reg::a5});
-  const std::array<u16, 3> executed = {0, 256, 2048};
-  for (const u16 at : executed) std::memcpy(&page[at], &jump, sizeof(jump));
+  const std::array<i32, 3> executed = {0, 256, 2048};
+  for (const i32 at : executed) std::memcpy(&page[static_cast<u32>(at)], &jump, sizeof(jump));
   const Region region = build(
-      page, 0, kHotLimits, [](u16) { return true; }, executed);
+      page, 0, kHotLimits, [](i32) { return true; }, executed);
   ASSERT_EQ(region.blocks.size(), 2u);
   EXPECT_TRUE(region.blocks[0].by_table);
   EXPECT_EQ(region.blocks[0].targets.size(), 2u);
@@ -76,7 +76,7 @@ TEST(Build, WhatNobodyWantsStaysOut) {
   std::array<std::byte, kPageSize> page{};
   const u32 branch = isa::encode({.op = Op::beq, .rs1 = reg::a0, .rs2 = reg::a1, .imm = 12});
   std::memcpy(page.data(), &branch, sizeof(branch));
-  const Region region = build(page, 0, kFirstLimits, [](u16) { return false; });
+  const Region region = build(page, 0, kFirstLimits, [](i32) { return false; });
   ASSERT_EQ(region.blocks.size(), 1u);
   EXPECT_EQ(region.blocks[0].taken, kLeaves);
   EXPECT_EQ(region.blocks[0].next, kLeaves);

@@ -11,11 +11,13 @@
 #include "jit/ir/bulk.h"
 #include "jit/ir/sum.h"
 
-// What the translator works on: some basic blocks of one guest page that jump to one another, entered at the
+// What the translator works on: some basic blocks of guest code that jump to one another, entered at the
 // first.
 //
-// A Region knows offsets in its page, never virtual addresses, so its code serves every address space and
-// every place at which the page is mapped. Addresses that guest code forms from its pc are "page-relative".
+// A Region has a page, that of its first block, and may have further ones, each at a fixed distance from it.
+// It knows offsets from the page's virtual address, never virtual addresses, so its code serves every address
+// space and every place at which the pages are mapped at these distances. Addresses that guest code forms
+// from its pc are "page-relative".
 namespace cloister::jit::ir {
 
 // What is known of a value when the region is translated.
@@ -39,7 +41,7 @@ inline constexpr u16 kNoGroup = 0xffff;
 struct Step {
   isa::Insn insn;  // may be rewritten by passes/fuse
   u32 bits = 0;    // the guest's
-  u16 offset = 0;  // in the page, bytes
+  i32 offset = 0;  // from the region's page, bytes
 
   bool folded = false;   // passes/fuse: the next step does it too
   Known result;          // passes/constants: rd's value
@@ -68,8 +70,8 @@ inline constexpr u16 kGroupSlots = 32;
 inline constexpr i32 kLeaves = -1;
 
 struct Block {
-  u16 begin = 0;  // offset in the page
-  u16 end = 0;    // of what follows
+  i32 begin = 0;  // offset from the region's page
+  i32 end = 0;    // of what follows
   std::vector<Step> steps;
   std::vector<Group> groups;
   // The blocks of the region that follow, or kLeaves. A block without a branch has only `next`.
@@ -85,6 +87,7 @@ struct Block {
   // The block's last instruction straddles the page's end or is none of ours: the interpreter takes over
   // there.
   bool ends_in_interpreter = false;
+  bool is_way_in = true;  // the region may be entered here
 };
 
 // Groups of a loop whose addresses move by the same constant each round and keep their distance. Where all
@@ -135,15 +138,32 @@ struct Loop {
   }
 };
 
+// A page that a region has code of.
+struct CodePage {
+  Gpn number;        // of guest memory, if it is known
+  i32 distance = 0;  // of its virtual address from that of the region's page
+};
+
+// Of the page that has an offset: its distance.
+inline i32 page_distance(i32 offset) { return offset & ~static_cast<i32>(kPageMask); }
+
 struct Region {
-  Gpn page;                   // of guest memory, if it is known
-  std::vector<Block> blocks;  // the entry first
-  std::vector<Loop> loops;    // passes/loops
+  std::vector<CodePage> pages{{}};  // its own first
+  std::vector<Block> blocks;        // the entry first
+  std::vector<Loop> loops;          // passes/loops
   bool uses_float = false;
   u16 kept_slots = 0;           // passes/groups: the first so many slots are of groups that are kept
   bool is_alone = false;        // no other hart executes
   bool counts_entries = false;  // its code does, with the rounds of loops, and leaves when it is hot
 
+  bool is_wide() const { return pages.size() > 1; }
+  // nullptr: the offset is in none.
+  const CodePage* page_of(i64 offset) const {
+    for (const CodePage& page : pages) {
+      if (offset >= page.distance && offset - page.distance < static_cast<i64>(kPageSize)) return &page;
+    }
+    return nullptr;
+  }
   u32 count_steps() const {
     std::size_t count = 0;
     for (const Block& block : blocks) count += block.steps.size();
@@ -182,14 +202,19 @@ struct Limits {
 inline constexpr Limits kFirstLimits{24, 256};
 inline constexpr Limits kHotLimits{64, 640};
 
-// Whether the block that begins at this offset of the page is worth its place in a region.
-using Wanted = std::function<bool(u16)>;
+// The bytes of the page at this distance from the region's; nullptr: it is not to have that page.
+using PageAt = std::function<const std::byte*(i32)>;
+// Whether the block that begins at this offset from the region's page is worth its place in a region.
+using Wanted = std::function<bool(i32)>;
 
-// The region that begins at `offset` of a page of guest code: along both ways of branches and along jumps, as
-// far as the page and the limits reach, over blocks that are wanted. Jumps through registers are taken to
-// lead to those of `executed`, offsets in rising order, that are near. Its first block has no steps if the
-// first instruction is not in the page as a whole.
-Region build(std::span<const std::byte, kPageSize> page, u16 offset, const Limits& limits,
-             const Wanted& wanted, std::span<const u16> executed = {});
+// The region that begins at `offset` of the page at distance 0: along both ways of branches and along jumps
+// and calls, as far as the pages and the limits reach, over blocks that are wanted. Jumps through registers
+// are taken to lead to those of `executed`, offsets in rising order, that are near. Its first block has no
+// steps if the first instruction is not in the page as a whole. Region::pages is left to the caller.
+Region build(const PageAt& page_at, i32 offset, const Limits& limits, const Wanted& wanted,
+             std::span<const i32> executed = {});
+// Of one page.
+Region build(std::span<const std::byte, kPageSize> page, i32 offset, const Limits& limits,
+             const Wanted& wanted, std::span<const i32> executed = {});
 
 }  // namespace cloister::jit::ir

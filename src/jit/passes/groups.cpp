@@ -177,9 +177,9 @@ class Cycles {
   }
 
   u64 behind_call(const ir::Block& block) const {
-    if (block.taken == ir::kLeaves || block.steps.back().insn.op != Op::jal ||
-        block.steps.back().insn.rd == 0)
-      return 0;
+    if (block.taken == ir::kLeaves) return 0;
+    const isa::Insn& last = block.steps.back().insn;
+    if ((last.op != Op::jal && last.op != Op::jalr) || last.rd == 0) return 0;
     for (std::size_t i = 0; i < region_.blocks.size(); ++i) {
       if (region_.blocks[i].begin == block.end) return u64{1} << i;
     }

@@ -17,6 +17,7 @@
 // be another: compilers turn loops so that they begin in the middle.
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <optional>
 
 #include "isa/properties.h"
@@ -116,7 +117,7 @@ class Finder {
 
   // Whether the loop has an inner one, or another side of a branch that soon comes back and is no aside.
   bool has_other_ways() {
-    u16 least = kPageSize - 1, greatest = 0;
+    i32 least = std::numeric_limits<i32>::max(), greatest = std::numeric_limits<i32>::min();
     for (const u32 index : best_) {
       least = std::min(least, region_.blocks[index].begin);
       greatest = std::max(greatest, region_.blocks[index].end);
@@ -126,7 +127,7 @@ class Finder {
       const ir::Block& block = region_.blocks[best_[i]];
       for (const i32 out : {block.taken, block.next}) {
         if (out == ir::kLeaves || static_cast<u32>(out) == next || note_aside(best_[i], out, next)) continue;
-        const u16 begin = region_.blocks[static_cast<u32>(out)].begin;
+        const i32 begin = region_.blocks[static_cast<u32>(out)].begin;
         if (is_on_way(out) || (begin >= least && begin < greatest && comes_back(out, 2))) return true;
       }
     }

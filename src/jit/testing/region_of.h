@@ -19,7 +19,7 @@ inline ir::Region region_of(std::initializer_list<isa::Insn> insns, ir::Limits l
     std::memcpy(&page[offset], &bits, sizeof(bits));
     offset += sizeof(bits);
   }
-  return ir::build(page, 0, limits, [offset](u16 begin) { return begin < offset; });
+  return ir::build(page, 0, limits, [offset](i32 begin) { return begin < static_cast<i32>(offset); });
 }
 
 }  // namespace cloister::jit::testing

@@ -17,7 +17,7 @@ namespace {
 void stop_here(hart::State& s, const hart::Uop*, u64) { s.stepped = 1; }
 
 u64 run_step(hart::State& s, const CallSite& site) {
-  const u64 pc = s.page + site.begin;
+  const u64 pc = s.page + static_cast<u64>(site.begin);
   const u64 renewals = s.renewals;
   s.stepped = 0;
   site.uop.run(s, &site.uop, pc);
@@ -48,7 +48,7 @@ void run_last(hart::State& s, const CallSite& site) {
   const i64 rest = s.countdown;
   s.countdown = 0;
   s.core->limit -= rest;
-  site.in_block->run(s, site.in_block, s.page + site.begin);
+  site.in_block->run(s, site.in_block, s.page + static_cast<u64>(site.begin));
   s.countdown += rest;
   s.core->limit += rest;
   s.link = nullptr;

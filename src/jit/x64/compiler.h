@@ -76,12 +76,29 @@ void emit_return(asmjit::x86::Assembler& a, const asmjit::Label& miss);
 struct Header {
   void* owner = nullptr;  // whoever asked for the code; it may put itself here
   i64 heat = 0;           // left before it leaves as hot: a round of a loop takes 1, an entry kEntryWeight
+
+  // Of a region of several pages: where it was last found to be in place, that is, its page's address and
+  // what State::jump_tag and epoch were. Entered elsewhere it looks anew, but for so many times.
+  static constexpr u64 kNowhere = ~u64{0};
+  u64 page = kNowhere;
+  u64 tags = 0;
+  i32 refusals = 0;
+  i32 patience = 4;  // the next number of these
+  // State::page is that of the region. A safe point.
+  bool (*is_in_place)(hart::State& state, Header& header) = nullptr;
 };
 
-// Machine code of a region. It can be entered at each of its blocks that has steps.
+// A region of several pages lies over others, which have its ways in too. Before each of these stands a jump,
+// which is to lead into the other's: where it is not in place, it leads on there. Both ways in begin with an
+// instruction of five bytes, which is done by then. Until that is written, what is not in place is
+// interpreted.
+inline constexpr std::size_t kWayInSize = 5;
+inline const std::byte* jump_below(const std::byte* way_in) { return way_in - kWayInSize; }
+
+// Machine code of a region. It can be entered at each of its ways in that has steps.
 struct Code {
   struct Entry {
-    u16 offset;  // in the page
+    i32 offset;  // from the region's page
     u16 block;   // of the region
     const std::byte* code;
     void* home = nullptr;  // as Header::owner

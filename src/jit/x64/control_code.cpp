@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <limits>
 
 #include "isa/properties.h"
 #include "jit/x64/conditions.h"
@@ -15,7 +16,8 @@ namespace {
 // What stands behind a call in the next page has no place in this one's code: it is found by the jump cache.
 Leaving leaving_of(const ir::Block& block) {
   const isa::Insn& insn = block.steps.back().insn;
-  if (ir::is_call(insn) && block.end < kPageSize) return {Leaving::Way::kCall, insn.rd, block.end};
+  const bool goes_on = ir::page_distance(block.end) == ir::page_distance(block.begin);
+  if (ir::is_call(insn) && goes_on) return {Leaving::Way::kCall, insn.rd, block.end};
   if (ir::is_return(insn)) return {Leaving::Way::kReturn};
   return {};
 }
@@ -72,8 +74,7 @@ void RegionCode::emit_indirect(const Here& here) {
   const ir::Known target = here.current().target;
   if (target.kind == ir::Known::Kind::kPageRelative) {
     emit_.set_known(insn.rd, here.current().result);
-    spill((written_before(here) | passes::effects(here.current()).writes));
-    return leave_to_page_offset(0, target.value & ~i64{1}, leaving_of(*here.block));
+    return go_to(here, here.block->taken, target.value & ~i64{1});
   }
   if (here.block->by_table) return jump_by_table(here);
   if (!here.block->targets.empty()) compare_returns(here);
@@ -100,16 +101,16 @@ void RegionCode::compare_returns(const Here& here) {
 // The table has an offset of code, from the table's beginning, for each place where an instruction may begin.
 // Where no block of the region does, that of the way out.
 void RegionCode::jump_by_table(const Here& here) {
-  u16 least = kPageSize - 1, greatest = 0;
+  i32 least = std::numeric_limits<i32>::max(), greatest = std::numeric_limits<i32>::min();
   for (const i32 one : here.block->targets) {
     least = std::min(least, region_.blocks[static_cast<u32>(one)].begin);
     greatest = std::max(greatest, region_.blocks[static_cast<u32>(one)].begin);
   }
   Table table{a_.newLabel(), a_.newLabel(), {}};
-  table.targets.assign((greatest - least) / 2 + 1u, table.out);
+  table.targets.assign(static_cast<u32>(greatest - least) / 2 + 1, table.out);
   for (const i32 one : here.block->targets) {
     const u32 index = static_cast<u32>(one);
-    table.targets[(region_.blocks[index].begin - least) / 2u] = block_labels_[index];
+    table.targets[static_cast<u32>(region_.blocks[index].begin - least) / 2] = block_labels_[index];
   }
   const isa::Insn& insn = here.current().insn;
   emit_.load(x86::rdx, insn.rs1);
@@ -155,11 +156,14 @@ void RegionCode::go_to(const Here& here, i32 block, i64 offset) {
   if (!falls_through(here, block)) a_.jmp(label_of(here, block));
 }
 
-// A jump within the page needs no translation: whoever maps this page maps the target.
+// A jump to a page of the region needs no translation: all of them are where they are to be.
 void RegionCode::leave_to_page_offset(u64 written, i64 offset, Leaving leaving) {
   spill(written);
-  if (offset >= 0 && offset < static_cast<i64>(kPageSize)) {
-    const auto leave = [this, offset] { leave_by_slot(a_.newLabel(), static_cast<u16>(offset)); };
+  if (const ir::CodePage* page = region_.page_of(offset)) {
+    const auto leave = [this, offset, page] {
+      if (page->distance != 0) a_.add(state_at(offsetof(hart::State, page)), page->distance);
+      leave_by_slot(a_.newLabel(), static_cast<i32>(offset));
+    };
     if (leaving.way != Leaving::Way::kCall) return leave();
     return note_return(leaving, [this, leave] {
       emit_push_return(a_);
@@ -176,7 +180,8 @@ void RegionCode::leave_to_page_offset(u64 written, i64 offset, Leaving leaving) 
   leave_to_rax(Target::kKnown, leaving);
 }
 
-void RegionCode::leave_by_slot(const Label& jump, u16 offset) {
+// State::page is the target's.
+void RegionCode::leave_by_slot(const Label& jump, i32 offset) {
   slots_.push_back({jump, a_.newLabel(), offset});
   a_.bind(jump);
   a_.long_().jmp(slots_.back().stub);
@@ -210,7 +215,7 @@ void RegionCode::leave_to_rax(Target target, Leaving leaving) {
 // the region has it, else reached by a slot.
 void RegionCode::note_return(Leaving leaving, const std::function<void()>& call) {
   const auto is_behind = [&](const ir::Block& block) {
-    return block.begin == leaving.back && !block.steps.empty();
+    return block.begin == leaving.back && !block.steps.empty() && block.is_way_in;
   };
   const auto behind = std::find_if(region_.blocks.begin(), region_.blocks.end(), is_behind);
   const bool is_here = behind != region_.blocks.end();

@@ -8,6 +8,8 @@ namespace {
 
 // A way in: the block's offset, and a call. What was called finds the way in by where it would return to.
 constexpr i32 kEntranceBytes = 10;
+// Before that, in a wide region: the offset again, in its page, and a jump.
+constexpr i32 kWayBelowBytes = 10;
 
 }  // namespace
 
@@ -15,7 +17,7 @@ constexpr i32 kEntranceBytes = 10;
 // which repeats the rest of this one. So a way in is short; what they have in common stands once.
 void RegionCode::emit_entries() {
   for (u32 i = 0; i < region_.blocks.size(); ++i) {
-    if (region_.blocks[i].steps.empty() || has_entrance_[i]) continue;
+    if (region_.blocks[i].steps.empty() || !region_.blocks[i].is_way_in || has_entrance_[i]) continue;
     emit_entrance(i);
     a_.jmp(block_labels_[i]);
   }
@@ -23,31 +25,98 @@ void RegionCode::emit_entries() {
 }
 
 void RegionCode::emit_entrance(u32 index) {
+  const i32 offset = region_.blocks[index].begin, distance = ir::page_distance(offset);
   has_entrance_[index] = true;
+  if (region_.is_wide()) {
+    a_.mov(x86::eax, offset - distance);
+    a_.long_().jmp(alone_);  // until the region lies over others
+  }
   a_.bind(entrances_[index]);
-  a_.mov(x86::eax, region_.blocks[index].begin);
-  a_.call(enter_);
+  a_.mov(x86::eax, offset);
+  a_.call(distance == 0 ? enter_ : enter_far_);
   DCHECK(a_.offset() - holder_.labelOffset(entrances_[index]) == kEntranceBytes);
 }
 
-// eax: the block's offset in the page. Comes back with all homes loaded, or leaves. Looks at no data but the
-// State: whoever leads here saw that the code is right in the present epoch.
+// eax: the block's offset. Comes back with all homes loaded, or leaves. Of one page, it looks at no data but
+// the State: whoever leads here saw that the code is right in the present epoch.
 void RegionCode::emit_common_entry() {
-  const Label interpret = a_.newLabel(), hot = a_.newLabel();
+  const Label interpret = a_.newLabel(), hot = a_.newLabel(), below = a_.newLabel();
+  if (region_.is_wide()) {
+    a_.bind(enter_far_);
+    a_.movsxd(x86::rdx, x86::eax);
+    a_.and_(x86::rdx, -kPage);
+    a_.sub(state_at(offsetof(hart::State, page)), x86::rdx);
+  }
   a_.bind(enter_);
+  if (region_.is_wide()) check_place(below);
   if (region_.counts_entries) count_entry(hot);
   if (region_.uses_float) {
-    // Rounding to the nearest with ties away (frm 4) and illegal modes are beyond the host's unit.
+    // Rounding to the nearest with ties away (frm 4) and illegal modes are beyond the host's unit. Of several
+    // pages, some may do without the unit.
+    const Label& without = region_.is_wide() ? below : interpret;
     a_.cmp(state_at(offsetof(hart::State, fs), 1), 0);
-    a_.je(interpret);
+    a_.je(without);
     a_.cmp(state_at(offsetof(hart::State, frm), 1), 3);
-    a_.ja(interpret);
+    a_.ja(without);
   }
   check_stop(interpret);
   reload(homes_.homed());
   forget_found(sizeof(u64));
   a_.ret();
   later([this, interpret, hot] { emit_ways_out(interpret, hot); });
+  if (!region_.is_wide()) return;
+  later([this, below] {
+    a_.bind(below);
+    go_below();
+    a_.bind(alone_);
+    a_.mov(x86::ecx, kExitInterpret);
+    a_.jmp(leave_slot_);
+  });
+}
+
+namespace {
+
+bool is_in_place(hart::State& s, Header& header) { return header.is_in_place(s, header); }
+
+}  // namespace
+
+// Whether all of the region's pages are what its code was made of, and where it takes them to be. What was
+// seen once holds as long as no jump ends and no code may have changed.
+void RegionCode::check_place(const Label& otherwise) {
+  const Label look = a_.newLabel(), seen = a_.newLabel();
+  load_header(x86::rcx);
+  a_.mov(x86::rdx, state_at(offsetof(hart::State, page)));
+  a_.cmp(x86::rdx, x86::ptr(x86::rcx, offsetof(Header, page)));
+  a_.jne(look);
+  a_.mov(x86::rdx, state_at(offsetof(hart::State, jump_tag)));
+  a_.cmp(x86::rdx, x86::ptr(x86::rcx, offsetof(Header, tags)));
+  a_.jne(look);
+  a_.bind(seen);
+  later([this, look, seen, otherwise] {
+    a_.bind(look);
+    a_.sub(x86::dword_ptr(x86::rcx, offsetof(Header, refusals)), 1);
+    a_.jns(otherwise);
+    a_.mov(state_at(offsetof(hart::State, countdown)), kCountdown);
+    a_.push(x86::rax);
+    a_.lea(x86::rdi, x86::ptr(kState, -kStateBias));
+    a_.mov(x86::rsi, x86::rcx);
+    a_.call(asmjit::imm(is_in_place));
+    a_.test(x86::al, x86::al);
+    a_.pop(x86::rax);
+    a_.mov(kCountdown, state_at(offsetof(hart::State, countdown)));
+    a_.jnz(seen);
+    a_.jmp(otherwise);
+  });
+}
+
+// From the entry: on in the region below, at what stands before the way in.
+void RegionCode::go_below() {
+  a_.movsxd(x86::rdx, x86::eax);
+  a_.and_(x86::rdx, -kPage);
+  a_.add(state_at(offsetof(hart::State, page)), x86::rdx);
+  a_.pop(x86::rcx);
+  a_.sub(x86::rcx, kEntranceBytes + kWayBelowBytes);
+  a_.jmp(x86::rcx);
 }
 
 void RegionCode::count_entry(const Label& hot) {
@@ -63,14 +132,14 @@ void RegionCode::count_entry(const Label& hot) {
   });
 }
 
-// From the entry, before anything was loaded, and from elsewhere. eax: a block's offset in the page, ecx: why
-// the region is left there.
+// From the entry, before anything was loaded, and from elsewhere. eax: a block's offset, ecx: why the region
+// is left there.
 void RegionCode::emit_ways_out(const Label& interpret, const Label& hot) {
   const Label out = a_.newLabel();
   a_.bind(stale_);
   a_.pop(x86::rdx);
   a_.sub(x86::rdx, kEntranceBytes);
-  a_.mov(x86::rcx, kExitStale | region_.page.raw << kExitKindBits);
+  a_.mov(x86::rcx, kExitStale | region_.pages[0].number.raw << kExitKindBits);
   a_.jmp(leave_slot_);
   a_.bind(hot);
   a_.mov(x86::ecx, kExitHot);
@@ -80,6 +149,7 @@ void RegionCode::emit_ways_out(const Label& interpret, const Label& hot) {
   a_.bind(out);
   a_.add(x86::rsp, sizeof(u64));
   a_.bind(leave_at_);
+  if (region_.is_wide()) a_.movsxd(x86::rax, x86::eax);
   load_header(x86::rdx);
   a_.bind(leave_slot_);
   a_.add(x86::rax, state_at(offsetof(hart::State, page)));
@@ -151,8 +221,9 @@ void RegionCode::check_stop(const Label& stop) {
 void RegionCode::emit_slots() {
   for (const Slot& slot : slots_) {
     a_.bind(slot.stub);
-    a_.mov(x86::eax, slot.offset);
-    a_.mov(x86::rcx, kExitSlot | region_.page.raw << kExitKindBits);
+    const ir::CodePage& page = *region_.page_of(slot.offset);
+    a_.mov(x86::eax, slot.offset - page.distance);
+    a_.mov(x86::rcx, kExitSlot | page.number.raw << kExitKindBits);
     a_.lea(x86::rdx, x86::ptr(slot.jump));
     a_.jmp(leave_slot_);
   }

@@ -20,7 +20,7 @@ struct CallSite {
   hart::Uop uop;
   hart::Uop stop;             // behind it: its handler returns
   const hart::Uop* in_block;  // the same among its block's uops
-  u16 begin = 0;              // the block's offset in the page
+  i32 begin = 0;              // the block's offset from the region's page
   bool writes = false;        // of a load or store: which it is
   i16 low = 0;                // of one that opens a group: the group's bytes, from the first's own address
   i16 high = 0;
@@ -62,7 +62,7 @@ struct Image {
     i32 addend = 0;
   };
   struct Entry {
-    u16 offset;  // in the page
+    i32 offset;  // from the region's page
     u16 block;   // of the region
     Spot code;
   };

@@ -53,9 +53,11 @@ Image RegionCode::emit() {
   has_entrance_.assign(region_.blocks.size(), false);
   known_at_end_.resize(region_.blocks.size());
   enter_ = a_.newLabel();
+  enter_far_ = a_.newLabel();
   leave_at_ = a_.newLabel();
   leave_slot_ = a_.newLabel();
   stale_ = a_.newLabel();
+  alone_ = a_.newLabel();
   for (Label& each : thunks_) each = a_.newLabel();
   find_rounds();
   for (const u32 index : order_) emit_block(index);
@@ -168,7 +170,7 @@ bool RegionCode::is_fallen_into(u32 index) const {
 
 void RegionCode::emit_block(u32 index) {
   const ir::Block& block = region_.blocks[index];
-  if (!block.steps.empty() && !is_fallen_into(index)) emit_entrance(index);
+  if (!block.steps.empty() && block.is_way_in && !is_fallen_into(index)) emit_entrance(index);
   a_.bind(block_labels_[index]);
   if (block.steps.empty()) {
     leave_to_page_offset(written_[index], block.begin);

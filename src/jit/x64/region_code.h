@@ -65,6 +65,8 @@ class RegionCode final : private asmjit::ErrorHandler {
   void emit_entries();
   void emit_entrance(u32 block_index);
   void emit_common_entry();
+  void check_place(const Label& otherwise);
+  void go_below();
   void count_entry(const Label& hot);
   void emit_ways_out(const Label& interpret, const Label& hot);
   void leave_at(u32 block_index, u64 exit);
@@ -104,7 +106,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   void note_return(Leaving leaving, const std::function<void()>& call);
   void jump(Target target);
   void jump_by_cache(bool notes);
-  void leave_by_slot(const Label& jump, u16 offset);
+  void leave_by_slot(const Label& jump, i32 offset);
   void set_pc(i64 page_offset);
 
   // loop_code.cpp
@@ -233,7 +235,8 @@ class RegionCode final : private asmjit::ErrorHandler {
   std::vector<bool> loop_heads_;                   // by block
   std::vector<bool> has_entrance_;                 // by block
   std::vector<Knowledge> known_at_end_;            // by block: where its last step begins
-  Label enter_, stale_, leave_at_, leave_slot_, call_step_, call_fill_, call_csr_, call_last_;
+  Label enter_, enter_far_, stale_, alone_, leave_at_, leave_slot_;
+  Label call_step_, call_fill_, call_csr_, call_last_;
   std::vector<Label> entrances_;  // by block
   std::vector<Slot> slots_;
   std::vector<Table> tables_;

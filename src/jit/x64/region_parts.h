@@ -55,10 +55,10 @@ struct Leaving {
   enum class Way : u8 { kJump, kCall, kReturn };
   Way way = Way::kJump;
   u8 link = 0;   // of a call: the register with the address that it comes back to,
-  u16 back = 0;  // and its offset in the page
+  i32 back = 0;  // and its offset
 };
 
-// Where a jump through a register goes within the region, by offset in the page.
+// Where a jump through a register goes within the region, by offset.
 struct Table {
   asmjit::Label label;
   asmjit::Label out;
@@ -69,7 +69,7 @@ struct Table {
 struct Slot {
   asmjit::Label jump;
   asmjit::Label stub;
-  u16 offset;  // of the target in the page
+  i32 offset;  // of the target
 };
 
 }  // namespace cloister::jit::x64
