@@ -31,7 +31,8 @@
 // same moment, but never beyond half of the time that is left. When nothing has been wanted for a while,
 // limits rise again an eighth of the way at a time, for a quarter of what is available at most. Nobody knows
 // exactly what is: what the guest has free may be kept elsewhere, and what is used be idle. So a little is
-// tried in any case, and where that was too much it takes twice as long before anything is tried again.
+// tried in any case, twice as much each time that nobody minds; and where it was too much it takes twice as
+// long before anything is tried again.
 namespace cloister::agent {
 namespace {
 
@@ -41,7 +42,8 @@ constexpr std::uint64_t kPatience = 10'000;  // milliseconds that a cut counts a
 constexpr std::uint64_t kCalm = 10'000;      // milliseconds without need before limits rise, at first
 constexpr std::uint64_t kLongestCalm = 160'000;
 constexpr std::uint64_t kBetweenRises = 5000;
-constexpr std::uint64_t kTrial = 32;          // of the ceiling, may be tried
+constexpr std::uint64_t kRise = 8;            // of the ceiling, at most at a time
+constexpr std::uint64_t kTrial = 32;          // likewise, where nothing is known to be available: at first
 constexpr std::uint64_t kSmallest = 1 << 20;  // bytes; less is not worth a program's trouble
 constexpr std::uint64_t kReadBack = 1 << 18;  // bytes a second; less is no loss
 
@@ -71,7 +73,7 @@ std::uint64_t free_but_kept(std::uint64_t free, const cloister_condition& condit
   return above(free, above(condition.configured, kept));
 }
 
-ReleasePolicy::ReleasePolicy(std::uint64_t spread) : spread_(spread), calm_(kCalm) {}
+ReleasePolicy::ReleasePolicy(std::uint64_t spread) : spread_(spread), calm_(kCalm), trial_(kTrial) {}
 
 bool ReleasePolicy::is_following(std::size_t program, std::uint64_t time) const {
   return cuts_[program].time != 0 && time < cuts_[program].time + kPatience;
@@ -118,14 +120,17 @@ std::vector<Turn> ReleasePolicy::raise(const Need& need, const std::vector<Progr
   for (std::size_t i = 0; i < programs.size(); ++i) {
     const ProgramState& one = programs[i];
     const std::uint64_t missing = above(one.ceiling, one.limit);
-    const std::uint64_t most = std::max(std::min(one.ceiling / 8, left), one.ceiling / kTrial);
+    const std::uint64_t most = std::max(std::min(one.ceiling / kRise, left), one.ceiling / trial_);
     const std::uint64_t step = std::min({missing, std::max(most, kSmallest), usable});
     if (step == 0) continue;
     turns.push_back({i, one.limit + step, turns.size() * spread_});
     left = above(left, step);
     usable -= step;
   }
-  if (!turns.empty()) raised_at_ = need.time;
+  if (!turns.empty()) {
+    raised_at_ = need.time;
+    trial_ = std::max(trial_ / 2, kRise);
+  }
   return turns;
 }
 
@@ -133,6 +138,7 @@ void ReleasePolicy::note_need(std::uint64_t time) {
   if (raised_at_ > wanted_at_)
     calm_ = time < raised_at_ + kLongestCalm ? std::min(2 * calm_, kLongestCalm) : kCalm;
   wanted_at_ = time;
+  trial_ = kTrial;
 }
 
 std::vector<Turn> ReleasePolicy::decide(const Need& need, const std::vector<ProgramState>& programs) {

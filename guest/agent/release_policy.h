@@ -67,7 +67,8 @@ class ReleasePolicy {
   std::vector<Cut> cuts_;        // each program's last
   std::uint64_t wanted_at_ = 0;  // when memory was wanted last
   std::uint64_t raised_at_ = 0;
-  std::uint64_t calm_;  // milliseconds without need before limits rise
+  std::uint64_t calm_;   // milliseconds without need before limits rise
+  std::uint64_t trial_;  // a part of the ceiling: by so much they may, whatever is available
 };
 
 }  // namespace cloister::agent

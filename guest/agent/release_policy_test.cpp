@@ -245,6 +245,28 @@ TEST(ReleasePolicyTest, TriesALittleAndWaitsLongerWhereThatWasTooMuch) {
   }
 }
 
+TEST(ReleasePolicyTest, TriesTwiceAsMuchEachTimeThatNobodyMinds) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(200)};
+  programs[0].limit = 200 * kMiB;
+  Need calm = need(20'000, CLOISTER_AMPLE, 0);
+  calm.available = 0;
+  calm.usable = 4000 * kMiB;
+  const auto rise = [&] {
+    calm.time += 5000;
+    const std::uint64_t before = programs[0].limit;
+    for (const Turn& turn : policy.decide(calm, programs)) programs[0].limit = turn.limit;
+    return (programs[0].limit - before) / kMiB;
+  };
+  EXPECT_EQ(rise(), 32u);
+  EXPECT_EQ(rise(), 64u);
+  EXPECT_EQ(rise(), 128u);
+  EXPECT_EQ(rise(), 128u);
+  policy.decide(need(calm.time + 1, CLOISTER_HARD, 0), programs);
+  calm.time += 20'000;
+  EXPECT_EQ(rise(), 32u);
+}
+
 TEST(ReleasePolicyTest, RaisesNothingThatTheGuestHasNotFree) {
   ReleasePolicy policy(250);
   std::vector<ProgramState> programs = {program(200)};
