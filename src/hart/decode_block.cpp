@@ -165,7 +165,9 @@ std::vector<Uop> decode_uops(std::span<const u16> code) {
   Draft draft(false);
   read_block(draft, code.data(), code.size_bytes());
   const std::span<const Uop> uops = draft.finish();
-  std::vector<Uop> result(uops.begin(), uops.end());
+  std::vector<Uop> result;
+  result.reserve(uops.size() + 1);
+  result.assign(uops.begin(), uops.end());
   result.push_back({});
   return result;
 }

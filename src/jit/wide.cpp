@@ -26,9 +26,9 @@ constexpr i32 kFewestRefusals = 4, kMostRefusals = 4096;
 // What was entered a quarter as often as what is very hot is worth its place in a wide region.
 constexpr i64 kWarm = 4;
 // One of so many blocks must be in no such region yet, or no longer made anew, for another to be made: the
-// others would be there several times. With 4, system calls gain half as much; without a bound, a program
-// of many functions waits for its code longer than it gains by it.
-constexpr std::size_t kMostOfAll = 12;
+// others would be there several times. Without a bound, a program of many functions waits for its code longer
+// than it gains by it; with 12 nothing that is measured is faster.
+constexpr std::size_t kMostOfAll = 4;
 
 u64 tags_of(const hart::State& s) { return u64{s.epoch} << 32 | s.jump_tag; }
 

@@ -19,11 +19,16 @@ void stop_here(hart::State& s, const hart::Uop*, u64) { s.stepped = 1; }
 u64 run_step(hart::State& s, const CallSite& site) {
   const u64 pc = s.page + static_cast<u64>(site.begin);
   const u64 renewals = s.renewals;
+  struct {
+    hart::Uop step;
+    hart::Uop stop;
+  } alone{*site.uop, {}};
+  alone.stop.run = stop_here;
   s.stepped = 0;
-  site.uop.run(s, &site.uop, pc);
+  alone.step.run(s, &alone.step, pc);
   if (s.stepped == 0) return kLeft;
   if (s.attention.load(std::memory_order_relaxed) == 0) return s.renewals == renewals ? kGoOn : kGoOnAfresh;
-  const hart::Uop* rest = site.in_block + 1;
+  const hart::Uop* rest = site.uop + 1;
   rest->run(s, rest, pc);
   s.link = nullptr;  // the block is none of the interpreter's
   return kLeft;
@@ -32,7 +37,7 @@ u64 run_step(hart::State& s, const CallSite& site) {
 // Asks for the page of an access that opens a group, which is the guest's to touch now. Anything but kGoOn:
 // the block goes on without groups.
 u64 run_fill(hart::State& s, const CallSite& site) {
-  const u64 va = s.x[site.uop.rs1] + static_cast<u64>(site.uop.imm);
+  const u64 va = s.x[site.uop->rs1] + static_cast<u64>(site.uop->imm);
   const u64 first = va + static_cast<u64>(site.low), last = va + static_cast<u64>(site.high) - 1;
   if ((first ^ last) >> kPageShift != 0) return kLeft;
   const u64 renewals = s.renewals;
@@ -48,10 +53,19 @@ void run_last(hart::State& s, const CallSite& site) {
   const i64 rest = s.countdown;
   s.countdown = 0;
   s.core->limit -= rest;
-  site.in_block->run(s, site.in_block, s.page + static_cast<u64>(site.begin));
+  site.uop->run(s, site.uop, s.page + static_cast<u64>(site.begin));
   s.countdown += rest;
   s.core->limit += rest;
   s.link = nullptr;
+}
+
+std::vector<hart::Uop> uops_of(const ir::Block& block) {
+  std::vector<u16> code;
+  for (const ir::Step& step : block.steps) {
+    code.push_back(static_cast<u16>(step.bits));
+    if (step.insn.length == 4) code.push_back(static_cast<u16>(step.bits >> 16));
+  }
+  return hart::decode_uops(code);
 }
 
 }  // namespace
@@ -60,14 +74,12 @@ void run_last(hart::State& s, const CallSite& site) {
 CallSite& RegionCode::site(const Here& here) {
   const ir::Step& step = here.current();
   const u16 offset = static_cast<u16>(step.offset - here.block->begin);
-  const std::vector<hart::Uop>& uops = sites_->uops[here.block_index];
+  std::vector<hart::Uop>& uops = sites_->uops[here.block_index];
+  if (uops.empty()) uops = uops_of(*here.block);
   std::size_t at = uops.size() - 2;
   while (uops[at].offset != offset || uops[at].length == 0) --at;
   CallSite& result = sites_->sites.emplace_back();
-  result.uop = uops[at];
-  result.stop = {};
-  result.stop.run = stop_here;
-  result.in_block = &uops[at];
+  result.uop = &uops[at];
   result.begin = here.block->begin;
   result.writes = isa::properties(step.insn.op).is_store();
   return result;

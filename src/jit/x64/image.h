@@ -17,12 +17,10 @@ namespace cloister::jit::x64 {
 
 // An instruction that the interpreter does for translated code, where that can point to it.
 struct CallSite {
-  hart::Uop uop;
-  hart::Uop stop;             // behind it: its handler returns
-  const hart::Uop* in_block;  // the same among its block's uops
-  i32 begin = 0;              // the block's offset from the region's page
-  bool writes = false;        // of a load or store: which it is
-  i16 low = 0;                // of one that opens a group: the group's bytes, from the first's own address
+  const hart::Uop* uop;  // among its block's
+  i32 begin = 0;         // the block's offset from the region's page
+  bool writes = false;   // of a load or store: which it is
+  i16 low = 0;           // of one that opens a group: the group's bytes, from the first's own address
   i16 high = 0;
   hart::CsrWrite csr_write{};  // of a CSR instruction: what it does, and whether rs1 is the operand itself
   bool is_immediate = false;
@@ -31,7 +29,7 @@ struct CallSite {
 // What a region's code points to and nobody writes.
 struct Sites {
   std::deque<CallSite> sites;
-  std::vector<std::vector<hart::Uop>> uops;  // by block
+  std::vector<std::vector<hart::Uop>> uops;  // by block; empty where none is called
 };
 
 // The routines that a region's code jumps to.

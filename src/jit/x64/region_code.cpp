@@ -37,7 +37,7 @@ void RegionCode::handleError(asmjit::Error, const char* message, asmjit::BaseEmi
 Image RegionCode::emit() {
   find_order();
   find_written();
-  build_uops();
+  sites_->uops.resize(region_.blocks.size());
   loop_heads_ = ir::find_loop_heads(region_);
   const bool has_loop = std::find(loop_heads_.begin(), loop_heads_.end(), true) != loop_heads_.end();
   if (region_.counts_entries && has_loop) image_.runs = static_cast<u32>(region_.blocks.size());
@@ -87,17 +87,6 @@ void RegionCode::find_order() {
     for (const i32 one : {block.taken, block.next}) {
       if (one != ir::kLeaves) open.push_back(static_cast<u32>(one));
     }
-  }
-}
-
-void RegionCode::build_uops() {
-  for (const ir::Block& block : region_.blocks) {
-    std::vector<u16> code;
-    for (const ir::Step& step : block.steps) {
-      code.push_back(static_cast<u16>(step.bits));
-      if (step.insn.length == 4) code.push_back(static_cast<u16>(step.bits >> 16));
-    }
-    sites_->uops.push_back(hart::decode_uops(code));
   }
 }
 

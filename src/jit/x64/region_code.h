@@ -81,7 +81,6 @@ class RegionCode final : private asmjit::ErrorHandler {
   void emit_step(const Here& here);
   void emit_slots();
   void find_order();
-  void build_uops();
   // At entries and at the heads of loops: goes to `stop` when the hart must be looked after, or may have to
   // be before the next check.
   void check_stop(const Label& stop);

@@ -48,10 +48,10 @@ std::optional<std::size_t> place_of(Csr csr) {
 // have made the soft TLB another.
 u64 run_csr(hart::State& s, const CallSite& site) {
   const u64 pc = s.page + static_cast<u64>(site.begin), renewals = s.renewals;
-  const u64 operand = site.is_immediate ? site.uop.rs1 : s.x[site.uop.rs1];
-  if (!hart::access_register(s, &site.uop, pc, site.csr_write, operand)) return kLeft;
+  const u64 operand = site.is_immediate ? site.uop->rs1 : s.x[site.uop->rs1];
+  if (!hart::access_register(s, site.uop, pc, site.csr_write, operand)) return kLeft;
   if (s.attention.load(std::memory_order_relaxed) == 0) return s.renewals == renewals ? kGoOn : kGoOnAfresh;
-  s.pc = hart::next_pc(&site.uop, pc);
+  s.pc = hart::next_pc(site.uop, pc);
   return kLeft;
 }
 
