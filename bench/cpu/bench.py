@@ -97,8 +97,10 @@ def native(rows, scale):
 def in_guest(engine, image, ramdisk, cpus, rows, scale, clock):
     """Boots, runs the rows, powers off. Returns the rows and the boot's seconds."""
     asked = f"--rows {','.join(rows)}" if rows else ""
+    # As much as page-fault uses is used before, untimed: what a host that is a machine itself takes to have its frames is no engine's.
+    used = f"/bin/cloister-bench --scale {scale} --rows page-fault >/dev/null; " if not rows or "page-fault" in rows else ""
     # The counter is open to user mode only when the kernel is told so; a kernel without a driver for it has no such file.
-    run = (f"echo 2 > /proc/sys/kernel/perf_user_access; [ -e /bin/cloister-bench ] && /bin/cloister-bench --scale {scale} {asked}")
+    run = (f"echo 2 > /proc/sys/kernel/perf_user_access; [ -e /bin/cloister-bench ] && {{ {used}/bin/cloister-bench --scale {scale} {asked}; }}")
     with harness.Guest(engine, cpus=cpus, memory="1GiB", kernel=image / "Image", initrd=ramdisk,
                        append=f'console=ttyS0 quiet cloister.run="{run}"') as guest:
         cpu = CpuTimes(guest) if clock == "cpu" else None
