@@ -91,10 +91,9 @@ BalloonPort::Figures BalloonPort::figures() const {
     sum.spent &= application.is_spent();
     sum.held += std::min(state.held, application.most);
     sum.most += application.most;
-    sum.swap_total = std::max(sum.swap_total, state.swap_total);
-    sum.refused |= state.reason == CLOISTER_BALLOON_REFUSED;
     if (now - application.told_at > signs_last_) continue;
     sum.signs.pressure = std::max(sum.signs.pressure, state.pressure);
+    sum.signs.can_swap |= policy::memory::has_room_to_swap(state.swap_total, state.swap_free);
     if (state.available == 0) continue;
     const Units available = units(state.available);
     sum.signs.available = std::min(sum.signs.available.value_or(available), available);

@@ -45,8 +45,6 @@ class BalloonPort {
     u64 held = 0;  // bytes, as the following
     u64 most = 0;
     policy::memory::BalloonSigns signs;
-    u64 swap_total = 0;
-    bool refused = false;  // one could not get its pages taken
     bool settled = false;  // each has answered its newest order, and does no more for it
     bool spent = false;    // and could not hold more, whatever it were ordered
   };

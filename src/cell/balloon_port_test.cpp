@@ -105,6 +105,24 @@ TEST_F(BalloonPortTest, WhatWasSaidOfPressureLongAgoHoldsNoLonger) {
   EXPECT_EQ(port_.figures().held, 200 * kPageBytes) << "but a balloon lasts";
 }
 
+TEST_F(BalloonPortTest, WhoeverHasRoomInItsSwapCanSwap) {
+  RecordStream* guest = join(1000);
+  const auto say = [&](u64 total, u64 free) {
+    cloister_balloon_state state{};
+    state.available = 3 * kPageBytes;
+    state.swap_total = total * kPageBytes;
+    state.swap_free = free * kPageBytes;
+    guest->put_value(CLOISTER_RECORD_BALLOON_STATE, state);
+    EXPECT_TRUE(guest->flush());
+    turn();
+    return port_.figures().signs.can_swap;
+  };
+  EXPECT_TRUE(say(800, 500));
+  EXPECT_FALSE(say(800, 100)) << "it is nearly full";
+  EXPECT_FALSE(say(0, 0));
+  EXPECT_EQ(port_.figures().signs.available, policy::memory::Units{3});
+}
+
 TEST_F(BalloonPortTest, TwoShareTheTargetAndOneUnderPressureGivesLess) {
   RecordStream* small = join(1000);
   RecordStream* large = join(3000);

@@ -66,7 +66,7 @@ void Cooperation::serve(u32 port, std::function<void(os::UnixStream)> accept) {
 }
 
 void Cooperation::beat() {
-  if (machine_.balloon() != nullptr) machine_.balloon()->request_statistics();
+  ask_device();
   ask_for_what_is_short();
   set_balloon();
   look();
@@ -149,9 +149,20 @@ policy::memory::BalloonSigns Cooperation::signs() const {
   signs.page_out_rate = condition_.page_out_rate();
   signs.is_read_back = condition_.is_short();
   if (signs.available || machine_.balloon() == nullptr) return signs;
-  if (const auto available = machine_.balloon()->statistics()[Balloon::Statistic::kAvailable])
+  const auto statistics = machine_.balloon()->statistics();
+  if (const auto available = statistics[Balloon::Statistic::kAvailable])
     signs.available = policy::memory::Units{*available >> kPageShift};
+  // How large its swap is they do not tell. Where it is full, the driver lets its balloon go by itself.
+  signs.can_swap = statistics[Balloon::Statistic::kSwapOut].value_or(0) != 0;
+  signs.page_in_rate = device_page_ins_.per_second();
   return signs;
+}
+
+void Cooperation::ask_device() {
+  if (machine_.balloon() == nullptr) return;
+  const u64 swapped_in = machine_.balloon()->statistics()[Balloon::Statistic::kSwapIn].value_or(0);
+  device_page_ins_.update(swapped_in >> kPageShift, os::monotonic_now());
+  machine_.balloon()->request_statistics();
 }
 
 void Cooperation::set_balloon() {

@@ -56,6 +56,7 @@ class Cooperation {
   void serve(u32 port, std::function<void(os::UnixStream)> accept);
   void beat();
   void look();
+  void ask_device();
   void ask_for_what_is_short();
   void ask_now(Pages more, u64 deadline, u64 number);
   bool is_spent() const;
@@ -76,6 +77,7 @@ class Cooperation {
   ConditionPort condition_port_;
   BalloonPort balloon_port_;
   policy::memory::BalloonLoop balloon_;
+  policy::memory::Rate device_page_ins_;  // by the statistics of virtio's balloon
   std::optional<control::Standing> standing_;
   bool still_ = false;
   Pages wanted_;   // by the host, of the balloon

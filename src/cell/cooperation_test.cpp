@@ -11,6 +11,7 @@
 
 #include "base/os/clock.h"
 #include "base/os/event_loop.h"
+#include "device/virtio/testing/guest.h"
 #include "machine/testing_images.h"
 
 namespace cloister::cell {
@@ -23,7 +24,8 @@ struct NoScreen final : device::ConsoleSink {
 // A machine that does not run: nobody is calmer.
 class CooperationTest : public ::testing::Test {
  protected:
-  CooperationTest() {
+  explicit CooperationTest(bool balloon = false) {
+    config_.balloon = balloon;
     const auto content = machine::testing::image(64 * kKiB);
     std::ofstream(kernel_, std::ios::binary)
         .write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
@@ -78,6 +80,47 @@ TEST_F(CooperationTest, WhoMayNotRestDoesNot) {
   }
   cooperation_->quicken();
   EXPECT_EQ(beats_, 2u) << "it is quick already";
+}
+
+// The machine has virtio's balloon, and its driver is the test.
+class StandInTest : public CooperationTest {
+ protected:
+  using Statistic = device::virtio::Balloon::Statistic;
+  static constexpr u32 kStatisticsQueue = 2, kActual = 0x100 + 4;
+
+  StandInTest() : CooperationTest(true) { driver_.start(device::virtio::kVersion1 | balloon().features()); }
+  device::virtio::Balloon& balloon() { return *machine_->balloon(); }
+  void tell(std::initializer_list<std::pair<Statistic, Pages>> values) {
+    std::vector<std::byte> bytes;
+    for (const auto& [what, pages] : values) {
+      const u64 value = bytes_of(pages).raw;
+      bytes.resize(bytes.size() + sizeof what + sizeof value);
+      std::memcpy(bytes.data() + bytes.size() - sizeof what - sizeof value, &what, sizeof what);
+      std::memcpy(bytes.data() + bytes.size() - sizeof value, &value, sizeof value);
+    }
+    driver_.submit(kStatisticsQueue, {{{driver_.place(bytes), static_cast<u32>(bytes.size())}}, {}, {}});
+  }
+  // What it is told to hold at the next beat, when the host wants 4000 pages.
+  u64 target() {
+    cooperation_->ask(Pages{4000} - balloon().actual(), os::monotonic_now());
+    (void)next_beat();
+    driver_.transport().write(kActual, 4, balloon().target().raw);
+    return balloon().target().raw;
+  }
+
+  device::virtio::testing::Guest driver_{balloon()};
+};
+
+TEST_F(StandInTest, WithoutSwapLittleThatIsAvailableKeepsTheBalloonSmall) {
+  tell({{Statistic::kAvailable, Pages{100}}});
+  EXPECT_EQ(target(), 0u);
+}
+
+TEST_F(StandInTest, WithSwapWhatComesBackFromThereDoes) {
+  tell({{Statistic::kAvailable, Pages{100}}, {Statistic::kSwapOut, Pages{1}}, {Statistic::kSwapIn, Pages{}}});
+  EXPECT_EQ(target(), 4000u);
+  tell({{Statistic::kSwapIn, Pages{4000}}});
+  EXPECT_EQ(target(), 3488u);
 }
 
 }  // namespace

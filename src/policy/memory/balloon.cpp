@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A balloon takes what the guest can spare best, for the guest's own kernel chooses; so it comes before
-// packing and swapping. But nobody outside knows when "can spare" ends. The guest says so by three signs: its
+// packing and swapping. But nobody outside knows when "can spare" ends. The guest says so by its signs: its
 // programs stand still for want of memory, its kernel writes the balloon's own pages to its disk (then the
-// balloon is larger than what is idle there, and its pages were the coldest that could be found), or little
-// is available.
+// balloon is larger than what is idle there, and its pages were the coldest that could be found) or reads
+// much back from there, or little is available.
 //
-// That its programs stand still does not count where the host reads much back: they wait for that as well,
-// and what a smaller balloon gave them would be taken by force, and worse.
+// That little is available is the end of memory only where there is no swap. With swap it is what a balloon
+// is for: the kernel puts away what is least needed to let it grow, down to next to nothing that is free, and
+// the agent in the guest goes as far. Then what goes to and fro tells.
+//
+// That its programs stand still, or read back from their own swap, does not count where the host reads much
+// back: they wait for that as well, and what a smaller balloon gave them would be taken by force, and worse.
 //
 // One sign above the band is enough: the balloon shrinks by an eighth a second until the sign is gone, and
 // rests for a while, else the two loops (the host's, and the guest's that frees and fills memory) would swing
@@ -55,14 +59,14 @@ std::vector<Units> share_balloon(Units total, std::span<const BalloonApplication
 
 BalloonLoop::Place BalloonLoop::place_of(const BalloonSigns& signs) const {
   const auto available_below = [&](Fraction part) {
-    return signs.available && signs.available->raw < part.of_rounded_up(configured_.raw);
+    return !signs.can_swap && signs.available && signs.available->raw < part.of_rounded_up(configured_.raw);
   };
   const u32 pressure = signs.is_read_back ? 0 : signs.pressure;
-  if (pressure > band_.high_pressure || signs.page_out_rate > band_.high_page_out ||
-      available_below(band_.least_available))
+  const u64 paging = std::max(signs.page_out_rate, signs.is_read_back ? 0 : signs.page_in_rate);
+  if (pressure > band_.high_pressure || paging > band_.high_paging || available_below(band_.least_available))
     return Place::kAbove;
-  const bool calm = pressure < band_.low_pressure && signs.page_out_rate < band_.low_page_out &&
-                    !available_below(band_.enough_available);
+  const bool calm =
+      pressure < band_.low_pressure && paging < band_.low_paging && !available_below(band_.enough_available);
   return calm ? Place::kBelow : Place::kWithin;
 }
 

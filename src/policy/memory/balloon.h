@@ -26,18 +26,23 @@ struct BalloonApplication {
 // than it can; together `total`, or all that they can.
 std::vector<Units> share_balloon(Units total, std::span<const BalloonApplication> applications);
 
-// What tells how the guest bears its balloon. The second signals count where it has no swap to write to.
+// What tells how the guest bears its balloon.
 struct BalloonSigns {
   u32 pressure = 0;                // tasks that wait for memory, some/avg10, in hundredths of a per cent
   u64 page_out_rate = 0;           // balloon pages that the guest writes to its own swap, a second
+  u64 page_in_rate = 0;            // pages of any kind that it reads back from there, a second
   std::optional<Units> available;  // what its programs can still get; nothing: not known
+  bool can_swap = false;           // it has swap that is not nearly full: what is available says nothing
   bool is_read_back = false;       // the host reads much back of what it took without the guest's help
 };
+
+// Whether swap of that size, with so much of it free, still takes what the guest has to put away.
+constexpr bool has_room_to_swap(u64 total, u64 free) { return total != 0 && free > total / 8; }
 
 // Above the upper bounds the balloon shrinks, below the lower ones it may grow, between them it stays.
 struct BalloonBand {
   u32 low_pressure = 200, high_pressure = 1000;
-  u64 low_page_out = 16, high_page_out = 256;
+  u64 low_paging = 16, high_paging = 256;  // page-outs and page-ins, each
   Fraction least_available = Fraction::percent(2), enough_available = Fraction::percent(5);  // of the machine
   Nanos hold_off{5'000'000'000};   // after it shrank it does not grow for so long
   Nanos step_time{1'000'000'000};  // from one shrinking step to the next

@@ -13,7 +13,9 @@ constexpr Nanos kOneSecond{1'000'000'000};
 constexpr BalloonSigns kCalm{};
 
 BalloonSigns pressed() {
-  return {.pressure = 2000, .page_out_rate = 0, .available = {}, .is_read_back = false};
+  BalloonSigns signs;
+  signs.pressure = 2000;
+  return signs;
 }
 Nanos at(u64 seconds) { return {seconds * kOneSecond.raw}; }
 
@@ -90,24 +92,53 @@ TEST(BalloonLoop, WithinTheBandItStays) {
   BalloonLoop loop(kConfigured);
   loop.decide({40'000}, {0}, kCalm, at(0));
   loop.decide({40'000}, {40'000}, pressed(), at(1));
-  const BalloonSigns within{.pressure = 500, .page_out_rate = 0, .available = {}};
+  BalloonSigns within;
+  within.pressure = 500;
   for (u64 second = 2; second < 100; ++second)
     EXPECT_EQ(loop.decide({40'000}, {35'000}, within, at(second)), Units{35'000});
 }
 
 TEST(BalloonLoop, EachOfTheSignsIsEnough) {
-  for (const BalloonSigns& signs :
-       {BalloonSigns{.pressure = 1001, .page_out_rate = 0, .available = {}},
-        BalloonSigns{.pressure = 0, .page_out_rate = 257, .available = {}},
-        BalloonSigns{.pressure = 0, .page_out_rate = 0, .available = Units{1999}}}) {
+  BalloonSigns waiting, written, read, scarce;
+  waiting.pressure = 1001;
+  written.page_out_rate = 257;
+  read.page_in_rate = 257;
+  scarce.available = Units{1999};
+  for (const BalloonSigns& signs : {waiting, written, read, scarce}) {
     BalloonLoop loop(kConfigured);
     EXPECT_EQ(loop.decide({40'000}, {40'000}, signs, at(1)), Units{35'000});
   }
 }
 
+// The agent goes down to 1/128 of memory there.
+TEST(BalloonLoop, WithSwapThatHasRoomLittleIsAvailableAndTheBalloonGrows) {
+  BalloonLoop loop(kConfigured);
+  BalloonSigns signs;
+  signs.available = Units{100};
+  signs.can_swap = true;
+  EXPECT_EQ(loop.decide({40'000}, {30'000}, signs, at(1)), Units{40'000});
+  signs.page_out_rate = 300;
+  EXPECT_EQ(loop.decide({40'000}, {40'000}, signs, at(2)), Units{35'000}) << "what it puts away tells";
+  signs.page_out_rate = 0;
+  EXPECT_GT(loop.decide({40'000}, {35'000}, signs, at(7)), Units{35'000})
+      << "it is calm, however little there is";
+}
+
+TEST(BalloonLoop, WithSwapThatIsNearlyFullWhatIsAvailableCountsAgain) {
+  EXPECT_TRUE(has_room_to_swap(1000, 126));
+  EXPECT_FALSE(has_room_to_swap(1000, 125));
+  EXPECT_FALSE(has_room_to_swap(0, 0));
+  BalloonLoop loop(kConfigured);
+  BalloonSigns signs;
+  signs.available = Units{100};
+  signs.can_swap = has_room_to_swap(1000, 100);
+  EXPECT_EQ(loop.decide({40'000}, {40'000}, signs, at(1)), Units{35'000});
+}
+
 TEST(BalloonLoop, PressureDoesNotCountWhereTheHostReadsMuchBack) {
   BalloonLoop loop(kConfigured);
   BalloonSigns signs = pressed();
+  signs.page_in_rate = 1000;
   signs.is_read_back = true;
   EXPECT_EQ(loop.decide({5000}, {5000}, signs, at(0)), Units{5000});
   signs.available = Units{100};
