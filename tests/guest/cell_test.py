@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell costs the host, and that a deterministic one repeats itself."""
+"""What a cell costs the host, and that a deterministic one repeats itself on either engine."""
 import json
 import pathlib
 import re
@@ -47,20 +47,24 @@ class Cost(support.GuestCase):
 
 @unittest.skipIf(support.ENGINE == "qemu", "of our own cell")
 class Deterministic(support.GuestCase):
-    def run_once(self, seed, number):
-        stats = self.folder / f"stats{number}"
+    def run_once(self, seed, name, **options):
+        stats = self.folder / name
         guest = self.start(append='cloister.run="for i in 1 2 3; do seq 300 | md5sum & done; wait; cat /proc/uptime"', cpus=2,
-                           deterministic=seed, stats=stats)
+                           deterministic=seed, stats=stats, **options)
         guest.expect("^cloister: exit status 0", 600)
         self.assertEqual(guest.wait(60), 0)
         told = json.loads(stats.read_text())
         return [hart["instructions"] for hart in told["harts"]], told["memory_digest"], guest.console
 
-    def test_two_runs_with_one_seed_are_the_same(self):
-        first, second = (self.run_once(42, number) for number in (1, 2))
+    def assert_same(self, first, second):
         self.assertEqual(first[0], second[0], "instructions of each hart")
         self.assertEqual(first[1], second[1], "memory")
         self.assertEqual(first[2], second[2], "console")
+
+    def test_two_runs_with_one_seed_are_the_same_and_a_third_on_the_other_engine(self):
+        first = self.run_once(42, "first")
+        self.assert_same(first, self.run_once(42, "second"))
+        self.assert_same(first, self.run_once(42, "interpreted", flags=["--engine", "interp"]))
 
 
 if __name__ == "__main__":

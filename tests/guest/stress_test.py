@@ -29,6 +29,13 @@ class Brief(support.GuestCase):
         self.assertEqual(guest.wait(60), 0)
 
 
+class Lockstep(support.GuestCase):
+    def test_a_boot_goes_the_same_way_on_both_engines(self):
+        guest = self.start(append='cloister.run="seq 50 | md5sum"', deterministic=7, flags=["--verify"])
+        guest.expect("^cloister: exit status 0", 500)
+        self.assertEqual(guest.wait(60), 0, guest.console[-2000:])
+
+
 class Verified(support.GuestCase):
     def verify(self, stress, cpus):
         guest = self.start(append=f'cloister.run="{WORK}"', cpus=cpus, deterministic=7, stress=stress, flags=["--verify"])
