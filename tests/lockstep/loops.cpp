@@ -47,6 +47,7 @@ class LoopGenerator {
     for (u64 lead = random_.below(900); lead != 0; --lead) add({.op = Op::addi});  // somewhere in its page
     set(kIndex, 0);
     for (u64& spot : spots_) spot = place();
+    clears_ = random_.one_in(4);
     const std::size_t begin = code_.size();
     for (u64 count = 2 + random_.below(4); count != 0; --count) random_.one_in(2) ? loop() : bulk_loop();
     jump_back(begin, {.op = Op::jal});
@@ -154,6 +155,7 @@ class LoopGenerator {
   }
 
   void item() {
+    if (clears_ && random_.one_in(12)) return clear();
     switch (random_.below(10)) {
       case 0:
       case 1:
@@ -187,6 +189,9 @@ class LoopGenerator {
     (load ? insn.rd : insn.rs2) = value;
     add(insn);
   }
+
+  // The whole page that a pointer is in.
+  void clear() { add({.op = Op::cbo_zero, .rs1 = random_.one_in(2) ? pointer() : kAlias}); }
 
   void plain() {
     if (random_.one_in(3)) {
@@ -410,6 +415,7 @@ class LoopGenerator {
   std::vector<u32> code_;
   std::array<u64, 3> spots_{};
   bool is_signed_ = false;
+  bool clears_ = false;  // pages, now and then: not all programs do, for little is left in them then
   std::vector<std::pair<std::size_t, Insn>> ways_out_;
 };
 

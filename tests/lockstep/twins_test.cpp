@@ -60,7 +60,7 @@ void agree(const TwinOptions& options) {
 // The loops that translator and interpreter agree on are of all kinds that the translator knows.
 TEST(Twins, ProgramsReachAllKindsOfLoops) {
   u64 streams = 0, pointers = 0, asides = 0, last_asides = 0, stops = 0, copies = 0, fills = 0, carried = 0;
-  for (u64 seed = 1; seed <= 200; ++seed) {
+  for (u64 seed = 1; seed <= 300; ++seed) {
     Random random(seed);
     for (const jit::ir::Loop& loop : jit_loops(random_loops(random))) {
       streams += loop.streams.size();

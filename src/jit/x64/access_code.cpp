@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "isa/csr.h"
 #include "isa/properties.h"
 #include "jit/x64/region_code.h"
 
@@ -235,6 +236,33 @@ void RegionCode::emit_access(const Here& here, bool write) {
   // All but a load of a single leave rcx alone.
   held_slot_ = in_group && step.insn.op != Op::flw ? here.block->groups[step.group].slot : kNoSlot;
   held_at_ = a_.offset();
+}
+
+// cbo.zero of a page that the soft TLB knows as one to write. What user mode is not allowed, and what needs
+// no frame yet, the interpreter's handler knows. The host's own loop for it works with rdi.
+bool RegionCode::emit_zero_block(const Here& here) {
+  const isa::Insn& insn = here.current().insn;
+  if (insn.op != Op::cbo_zero) return false;
+  constexpr std::size_t kSenvcfg = offsetof(hart::State, csr) + offsetof(hart::CsrFile, senvcfg);
+  static_assert(hart::kZeroBlock == kPageSize);
+  const Label otherwise = a_.newLabel(), back = a_.newLabel(), allowed = a_.newLabel();
+  a_.cmp(state_at(offsetof(hart::State, supervisor), 1), 0);
+  a_.jne(allowed);
+  a_.test(state_at(kSenvcfg, 4), isa::senvcfg::kCbze);
+  a_.jz(otherwise);
+  a_.bind(allowed);
+  emit_.load(x86::rax, insn.rs1);
+  a_.and_(x86::rax, -static_cast<i32>(kPageSize));
+  look_up(x86::rax, 1, false, true, otherwise);
+  a_.mov(x86::rdx, x86::rdi);
+  a_.lea(x86::rdi, x86::ptr(x86::rax, x86::rcx));
+  a_.mov(x86::ecx, hart::kZeroBlock / sizeof(u64));
+  a_.xor_(x86::eax, x86::eax);
+  a_.rep().stosq();
+  a_.mov(x86::rdi, x86::rdx);
+  a_.bind(back);
+  by_handler(here, otherwise, back);
+  return true;
 }
 
 }  // namespace cloister::jit::x64

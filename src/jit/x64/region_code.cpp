@@ -223,7 +223,7 @@ void RegionCode::emit_step(const Here& here) {
       break;
   }
   if (p.is_float() && emit_float(here)) return;
-  if (emit_atomic(here)) return;
+  if (emit_atomic(here) || emit_zero_block(here)) return;
   call_handler(here);
   emit_.knowledge() = {};
 }

@@ -161,6 +161,7 @@ class RegionCode final : private asmjit::ErrorHandler {
   void look_up(const x86::Gp& address, u32 size, bool read, bool write, const Label& otherwise);
   void finish_load(const isa::Insn& insn, const x86::Mem& from);
   void finish_store(const isa::Insn& insn, const x86::Mem& to);
+  bool emit_zero_block(const Here& here);
   // Where the second copy goes on from `step`. All values must be wide.
   const Label& ungrouped(const Here& here, u32 step);
 
