@@ -56,6 +56,16 @@ class Translator {
     u64 pc;
   };
   virtual std::vector<Piece> pieces() const { return {}; }
+
+  // Guest code that has machine code now, by the addresses that it had when that was made, and how many bytes
+  // of machine code: of what was made together, each has its share. For people.
+  struct Footprint {
+    u64 begin;
+    u64 end;
+    bool supervisor;
+    u64 bytes;
+  };
+  virtual std::vector<Footprint> footprints() const { return {}; }
 };
 
 }  // namespace cloister::hart

@@ -149,6 +149,7 @@ std::shared_ptr<const Product> make(const Order& order) {
   product->offset = order.offset;
   product->tier = order.tier;
   product->pc = order.pc;
+  product->supervisor = order.supervisor;
   ir::Region region = read(order);
   if (product->tier == Tier::kWide && !region.is_wide()) product->tier = Tier::kFinal;
   for (const ir::CodePage& page : region.pages)
@@ -159,7 +160,7 @@ std::shared_ptr<const Product> make(const Order& order) {
     passes::find_dead(region);
     passes::group_accesses(region);
     if (order.tier != Tier::kFirst) passes::find_loops(region);
-    product->image = x64::compile(region);
+    product->image = x64::compile(region, order.features);
     product->steps = region.count_steps();
   }
   return product;

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "hart/block.h"
 #include "jit/ir/region.h"
+#include "jit/x64/features.h"
 #include "jit/x64/image.h"
 
 // A region that a hart wants, and what was made of it. Whoever makes it looks at the order alone and at
@@ -35,8 +36,10 @@ struct Order {
   std::vector<Page> pages{1};
   u16 offset = 0;  // of the block that the region begins with
   Tier tier = Tier::kFirst;
-  bool is_alone = false;  // the hart is its machine's only one
-  u64 pc = 0;             // where the guest was
+  bool is_alone = false;   // the hart is its machine's only one
+  x64::Features features;  // of the CPU that it is for
+  u64 pc = 0;              // where the guest was,
+  bool supervisor = true;  // and in which mode
   struct Runs {
     i32 offset;
     u64 count;
@@ -64,7 +67,8 @@ struct Material : ir::CodePage {
 struct Product {
   u16 offset = 0;  // of the block that it was ordered for
   Tier tier = Tier::kFirst;
-  u64 pc = 0;                       // where the guest was when it ordered
+  u64 pc = 0;                       // where the guest was when it ordered,
+  bool supervisor = true;           // and in which mode
   std::vector<Material> materials;  // by page, as in the region
   u32 steps = 0;                    // guest instructions
   x64::Image image;                 // without entries: nothing can be made of it

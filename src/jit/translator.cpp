@@ -197,6 +197,8 @@ std::unique_ptr<Order> Translator::order(hart::Core& core, u64 address, Tier tie
   order->offset = static_cast<u16>(address & kPageMask);
   order->tier = tier;
   order->is_alone = options_.is_alone;
+  order->features = options_.features;
+  order->supervisor = core.state.supervisor;
   const u64 pc = core.state.pc;
   order->pc = ((pc ^ address) & kPageMask) == 0 ? pc : address;
   if (!read_page(core, own.number, own.bytes)) return nullptr;
@@ -276,6 +278,7 @@ void Translator::add_region(hart::Core& core, const Product& product, x64::Code 
   made.index = regions_.size() - 1;
   made.is_final = product.tier != Tier::kFirst;
   made.pc = product.pc;
+  made.supervisor = product.supervisor;
   for (const Material& material : product.materials) {
     Page& page = add_part(core, material);
     page.regions.push_back(&made);
@@ -396,6 +399,24 @@ std::vector<hart::Translator::Piece> Translator::pieces() const {
   std::vector<Piece> result;
   for (const auto& region : regions_) {
     for (const auto& part : region->code.parts) result.push_back({part, region->pc});
+  }
+  return result;
+}
+
+std::vector<hart::Translator::Footprint> Translator::footprints() const {
+  std::vector<Footprint> result;
+  for (const auto& region : regions_) {
+    const std::size_t first = result.size();
+    u64 all = 0;
+    for (const Part& part : region->parts) {
+      const u64 page = (region->pc & ~kPageMask) + static_cast<u64>(i64{part.distance});
+      for (const Material::Span& span : part.spans) {
+        result.push_back({page + span.begin, page + span.end, region->supervisor, 0});
+        all += span.end - span.begin;
+      }
+    }
+    for (std::size_t i = first; i < result.size(); ++i)
+      result[i].bytes = region->code.size * (result[i].end - result[i].begin) / all;
   }
   return result;
 }

@@ -31,6 +31,8 @@ struct TranslatorOptions {
   u32 very_hot = 1000;
   // Of guest code in such a region, at most.
   std::size_t pages = Order::kMostPages;
+  // Which instructions it may use: of the host's CPU, or fewer. All translators of a workshop have the same.
+  x64::Features features = x64::Features::of_host();
 };
 
 struct TranslatorStatistics {
@@ -73,6 +75,7 @@ class Translator final : public hart::Translator {
   const TranslatorStatistics& statistics() const { return statistics_; }
   std::vector<Figure> figures() const override;
   std::vector<Piece> pieces() const override;
+  std::vector<Footprint> footprints() const override;
 
  private:
   // Guest code and the machine code made of it. Found again by its Header.
@@ -88,7 +91,8 @@ class Translator final : public hart::Translator {
     std::size_t index = 0;    // in regions_
     bool is_final = false;    // never made anew
     bool is_hot = false;      // to be made anew
-    u64 pc = 0;               // where the guest was when it was made
+    u64 pc = 0;               // where the guest was when it was made,
+    bool supervisor = true;   // and in which mode
 
     bool is_wide() const { return parts.size() > 1; }
     u64 runs(i32 offset) const;  // of the block that begins there, if counted

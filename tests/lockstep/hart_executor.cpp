@@ -81,6 +81,8 @@ const char* HartExecutor::name() const {
       return paging_ == Paging::kBare ? "interpreter, bare" : "interpreter, Sv39";
     case Engine::kTranslator:
       return paging_ == Paging::kBare ? "translator, bare" : "translator, Sv39";
+    case Engine::kTranslatorPlain:
+      return "translator, for a plain host";
     case Engine::kTranslatorTight:
       return "translator, with little room";
   }
@@ -96,8 +98,10 @@ Result<std::vector<State>> HartExecutor::run(const Program&, const Image& image)
   if (engine_ != Engine::kInterpreter) {
     const bool tight = engine_ == Engine::kTranslatorTight;
     // With little room it also has the atomics of a hart that is alone, as this one is.
-    translator = TRY(jit::Translator::create(
-        {.code_cache = tight ? kLittleCode : kCode, .is_alone = tight, .hot = 2, .very_hot = 8}));
+    jit::TranslatorOptions made{
+        .code_cache = tight ? kLittleCode : kCode, .is_alone = tight, .hot = 2, .very_hot = 8};
+    if (engine_ == Engine::kTranslatorPlain) made.features = {};
+    translator = TRY(jit::Translator::create(made));
     options.translator = translator.get();
     if (tight) options.tlb_entries = 4;
   }

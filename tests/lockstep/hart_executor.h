@@ -12,9 +12,10 @@ class HartExecutor final : public Executor {
   // With kSv39 the hart runs through a page table (the same addresses), so that the walker and the soft
   // TLB's permissions take part.
   enum class Paging { kBare, kSv39 };
-  // kTranslatorTight: each block is translated at its second entry, the code cache holds little and so is
-  // cleared all the time, and the soft TLB has four entries.
-  enum class Engine { kInterpreter, kTranslator, kTranslatorTight };
+  // kTranslatorPlain: with nothing but x86-64's baseline. kTranslatorTight: each block is translated at its
+  // second entry, the code cache holds little and so is cleared all the time, and the soft TLB has four
+  // entries.
+  enum class Engine { kInterpreter, kTranslator, kTranslatorPlain, kTranslatorTight };
   HartExecutor(Paging paging, Engine engine) : paging_(paging), engine_(engine) {}
 
   const char* name() const override;

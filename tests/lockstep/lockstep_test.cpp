@@ -117,6 +117,11 @@ TEST_F(Lockstep, TranslatedMixtureWithLittleRoom) {
   agree(kMixed, HartExecutor::Paging::kSv39, HartExecutor::Engine::kTranslatorTight);
 }
 
+constexpr auto kPlain = HartExecutor::Engine::kTranslatorPlain;
+TEST_F(Lockstep, TranslatedIntegerOnAPlainHost) { agree(kInteger, HartExecutor::Paging::kBare, kPlain); }
+TEST_F(Lockstep, TranslatedFloatingPointOnAPlainHost) { agree(kFloat, HartExecutor::Paging::kBare, kPlain); }
+TEST_F(Lockstep, TranslatedMixtureOnAPlainHost) { agree(kMixed, HartExecutor::Paging::kSv39, kPlain); }
+
 TEST_F(Lockstep, SaysWhatIsLeftOut) {
   std::string text = qemu_->features().zicond ? "" : "  czero.eqz, czero.nez: the oracle lacks it\n";
   for (const LeftOut& out : left_out()) text += fmt::format("  {}: {}\n", isa::mnemonic(out.op), out.reason);

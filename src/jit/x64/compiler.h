@@ -11,6 +11,7 @@
 
 #include "jit/code_cache.h"
 #include "jit/ir/region.h"
+#include "jit/x64/features.h"
 #include "jit/x64/image.h"
 
 namespace cloister::jit::x64 {
@@ -117,8 +118,8 @@ struct Code {
   std::shared_ptr<const Sites> sites;
 };
 
-// Precondition: the region's first block has steps. Any thread.
-Image compile(const ir::Region& region);
+// By what the CPU has of these. Precondition: the region's first block has steps. Any thread.
+Image compile(const ir::Region& region, const Features& features = Features::of_host());
 
 // Nothing when the cache is full.
 std::optional<Code> place(const Image& image, CodeCache& cache, const Thunks& thunks);

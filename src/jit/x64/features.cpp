@@ -13,7 +13,6 @@ const Features& Features::of_host() {
     found.avx = __builtin_cpu_supports("avx");
     found.avx2 = __builtin_cpu_supports("avx2");
     found.fma = found.avx && __builtin_cpu_supports("fma");
-    found.sse41 = __builtin_cpu_supports("sse4.1");
     return found;
   }();
   return features;

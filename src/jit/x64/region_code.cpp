@@ -16,13 +16,13 @@ asmjit::Environment host_environment() { return asmjit::Environment::host(); }
 
 }  // namespace
 
-Image compile(const ir::Region& region) {
+Image compile(const ir::Region& region, const Features& features) {
   DCHECK(!region.blocks.front().steps.empty());
-  return RegionCode(region).emit();
+  return RegionCode(region, features).emit();
 }
 
-RegionCode::RegionCode(const ir::Region& region)
-    : region_(region), homes_(passes::rank_registers(region)), emit_(a_, homes_, Features::of_host()) {
+RegionCode::RegionCode(const ir::Region& region, const Features& features)
+    : region_(region), homes_(passes::rank_registers(region)), emit_(a_, homes_, features) {
   holder_.init(host_environment());
   holder_.setErrorHandler(this);
   holder_.attach(&a_);

@@ -28,7 +28,7 @@ enum : u32 {
 // State.
 class RegionCode final : private asmjit::ErrorHandler {
  public:
-  explicit RegionCode(const ir::Region& region);
+  RegionCode(const ir::Region& region, const Features& features);
   Image emit();
 
  private:
