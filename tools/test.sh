@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# What must hold: unit tests, guests booted for real, a minute of each fuzzer. Ends with the line
+# What must hold: unit tests, guests booted for real, a minute of each fuzzer, three of the translator's. Ends with the line
 # `N passed, N failed`, and with a status other than 0 when anything failed. `all` adds the full Debian guest,
 # whose making takes long, and whole guests on both engines at once.
 #

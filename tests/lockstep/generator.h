@@ -31,7 +31,8 @@ struct LeftOut {
 std::span<const LeftOut> left_out();
 
 struct Features {
-  bool zicond = false;  // the oracle knows it
+  bool zicond = false;     // the oracle knows it
+  bool has_oracle = true;  // otherwise what only that lacks or gets wrong is there too
 };
 
 class Generator {

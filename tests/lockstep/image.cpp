@@ -103,6 +103,7 @@ class Linker {
 
   void emit_exit() {
     exit_ = here();
+    image_.exit = image_.bytes.size();
     emit(with_immediate(Op::addi, reg::a0, 0, 1));
     areas_address_ = emit_constant(reg::a1);
     areas_bytes_ = emit_constant(reg::a2);

@@ -29,6 +29,7 @@ inline constexpr u64 kCallExit = 93;
 struct Image {
   std::vector<std::byte> bytes;  // from kImageBase, which is also the entry
   u64 areas = 0;                 // offset of the first area in `bytes`
+  u64 exit = 0;                  // of the exit
   u64 states = 0;
   std::vector<std::vector<u64>> addresses;  // of each snippet's instructions, and its end
 };

@@ -4,13 +4,16 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <numeric>
 
 #include "base/check.h"
 #include "isa/csr.h"
 #include "isa/encode.h"
 #include "isa/registers.h"
 #include "lockstep/calls.h"
+#include "lockstep/image.h"
 #include "lockstep/loops.h"
+#include "lockstep/mixture.h"
 #include "memory/testing_host.h"
 
 namespace cloister::lockstep {
@@ -20,8 +23,9 @@ using isa::Op;
 namespace reg = isa::reg;
 
 constexpr u64 kBase = 0x80000000, kBytes = 8 * kMiB;
-constexpr u64 kBoot = kBase, kHandler = kBase + 0x1000, kCode = kBase + 0x10000, kTables = kBase + 0x200000,
-              kData = kBase + 0x400000;
+constexpr u64 kCode = kBase + 0x10000, kTables = kBase + 0x200000, kData = kBase + 0x400000,
+              kBoot = kBase + 0x700000, kHandler = kBoot + 0x1000;
+static_assert(kBase == kImageBase);
 constexpr u64 kSv39 = u64{8} << 60;
 constexpr u64 kAbsent = 0, kReadOnly = 0xc3, kUsual = 0xc7, kUntouched = 0x07, kIdentity = 0xcf;
 constexpr u64 kDevice = 0x10000000;
@@ -132,26 +136,22 @@ void write_data(memory::GuestMemory& memory, Random& random) {
 
 class Twins::Machine {
  public:
-  Machine(u64 seed, bool calls, const hart::HartOptions& options)
+  Machine(u64 seed, Programs programs, const hart::HartOptions& options)
       : memory_(memory::GuestMemory::create({kBase}, {kBytes}).take()), hart_(0, *memory_, none_, options) {
     Random random(seed);
     memory_->set_vault(vault_.vault(), vault_);
     write_code(kBoot, boot_code());
-    write_code(kHandler, calls ? calls_handler(handler_code()) : handler_code());
-    if (calls) {
-      write_calls(random_calls(random, kCallPlaces));
-    } else {
-      write_code(kCode, random_loops(random));
-    }
+    write_code(kHandler, programs == Programs::kCalls ? calls_handler(handler_code()) : handler_code());
+    write_program(programs, random);
     write_tables(*memory_, random);
-    if (calls) write_far_tables(*memory_);
+    if (programs == Programs::kCalls) write_far_tables(*memory_);
     write_data(*memory_, random);
     hart_.reset(kBoot, 0);
     for (u32 i = 0; i < 32; ++i) hart_.set_freg(i, interesting(random));
     for (u32 i = reg::a5; i < 32; ++i) hart_.set_reg(i, interesting(random));
     hart_.set_reg(reg::t0, kSv39 | kTables >> 12);
     hart_.set_reg(reg::t1, kHandler);
-    hart_.set_reg(reg::t2, kCode);
+    hart_.set_reg(reg::t2, programs == Programs::kMixture ? kImageBase : kCode);
   }
 
   hart::Hart& hart() { return hart_; }
@@ -166,15 +166,31 @@ class Twins::Machine {
     const memory::ShareOffer offer{{(kData >> kPageShift) + page}, slot};
     (void)memory_->share({&offer, 1});
   }
+  // What the program may write, but for stacks and tables.
   std::vector<std::byte> data() const {
-    std::vector<std::byte> bytes(kLoopDataPages * kPageSize);
-    CHECK(memory_->read({kData}, bytes));
+    std::vector<std::byte> bytes(data_bytes_);
+    CHECK(memory_->read({data_}, bytes));
     return bytes;
   }
 
  private:
   void write_code(u64 address, const std::vector<u32>& code) {
     CHECK(memory_->write({address}, std::as_bytes(std::span(code))));
+  }
+
+  void write_program(Programs programs, Random& random) {
+    switch (programs) {
+      case Programs::kLoops:
+        return write_code(kCode, random_loops(random));
+      case Programs::kCalls:
+        return write_calls(random_calls(random, kCallPlaces));
+      case Programs::kMixture: {
+        const std::vector<std::byte> bytes = random_mixture(random);
+        CHECK(memory_->write({kImageBase}, bytes));
+        data_ = kImageBase;
+        data_bytes_ = bytes.size();
+      }
+    }
   }
 
   void write_calls(const Calls& calls) {
@@ -188,6 +204,7 @@ class Twins::Machine {
   memory::testing::BusyVault vault_{{kLoopDataPages}};
   std::unique_ptr<memory::GuestMemory> memory_;
   hart::Hart hart_;
+  u64 data_ = kData, data_bytes_ = kLoopDataPages * kPageSize;
 };
 
 struct Twins::Neighbour {
@@ -204,8 +221,9 @@ std::shared_ptr<jit::Workshop> make_workshop(const TwinOptions& options) {
 
 std::unique_ptr<jit::Translator> make_translator(const TwinOptions& options,
                                                  const std::shared_ptr<jit::Workshop>& workshop) {
-  return jit::Translator::create({.code_cache = options.code_cache, .hot = 2, .very_hot = 8}, workshop)
-      .take();
+  jit::TranslatorOptions made{.code_cache = options.code_cache, .hot = 2, .very_hot = 8};
+  if (options.plain) made.features = {};
+  return jit::Translator::create(made, workshop).take();
 }
 
 }  // namespace
@@ -216,13 +234,13 @@ Twins::Twins(u64 seed, const TwinOptions& options)
       workshop_(make_workshop(options)),
       translator_(make_translator(options, workshop_)),
       tested_(std::make_unique<Machine>(
-          seed, options.calls,
+          seed, options.programs,
           hart::HartOptions{.tlb_entries = options.tlb_entries, .translator = translator_.get()})),
-      reference_(std::make_unique<Machine>(seed, options.calls, hart::HartOptions{})) {
+      reference_(std::make_unique<Machine>(seed, options.programs, hart::HartOptions{})) {
   for (u64 i = 0; i < 2 && options.shelf; ++i) {
     auto translator = make_translator(options, workshop_);
-    auto machine =
-        std::make_unique<Machine>(seed + i, options.calls, hart::HartOptions{.translator = translator.get()});
+    auto machine = std::make_unique<Machine>(seed + i, options.programs,
+                                             hart::HartOptions{.translator = translator.get()});
     neighbours_.push_back({std::move(translator), std::move(machine)});
   }
 }
@@ -230,7 +248,12 @@ Twins::Twins(u64 seed, const TwinOptions& options)
 Twins::~Twins() = default;
 
 hart::Hart& Twins::tested() { return tested_->hart(); }
+u64 Twins::traps() const {
+  const auto& exceptions = reference_->hart().tally().exceptions;
+  return std::accumulate(exceptions.begin(), exceptions.end(), u64{0});
+}
 u64 Twins::wide_regions() const { return translator_->statistics().wide; }
+u64 Twins::remade_regions() const { return translator_->statistics().remade; }
 u64 Twins::instructions() const { return reference_->hart().instructions(); }
 
 void Twins::disturb() {

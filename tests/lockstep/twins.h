@@ -10,9 +10,12 @@
 #include "jit/translator.h"
 #include "memory/guest_memory.h"
 
-// A program of lockstep/loops.h or lockstep/calls.h on two bare harts, translating and interpreting: in turns
-// of the same random budgets, after each of which the harts must be equal in all that a guest can see.
+// A program of lockstep/loops.h, lockstep/calls.h or lockstep/mixture.h on two bare harts, translating and
+// interpreting: in turns of the same random budgets, after each of which the harts must be equal in all that
+// a guest can see.
 namespace cloister::lockstep {
+
+enum class Programs : u8 { kLoops, kCalls, kMixture };
 
 struct TwinOptions {
   const char* name = "";
@@ -28,7 +31,8 @@ struct TwinOptions {
   // Beside, and what is made serves others too: two more machines run meanwhile, one with the same program,
   // one with another at the same place.
   bool shelf = false;
-  bool calls = false;  // the program is one of calls
+  Programs programs = Programs::kLoops;
+  bool plain = false;  // the translator uses no instruction that x86-64's baseline lacks
 };
 
 class Twins {
@@ -39,7 +43,9 @@ class Twins {
   // Empty, or what is different.
   std::string run(u64 turns);
   u64 instructions() const;
-  u64 wide_regions() const;  // that were made of several pages
+  u64 traps() const;
+  u64 wide_regions() const;    // that were made of several pages
+  u64 remade_regions() const;  // that were made anew because they were very hot
   // The one that translates; ask_for_safe_point() may be called by any thread meanwhile.
   hart::Hart& tested();
 

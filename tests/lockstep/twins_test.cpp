@@ -89,10 +89,10 @@ TEST(Twins, ProgramsReachAllKindsOfLoops) {
 }
 
 TEST(Twins, ProgramsOfCallsStayInTheirCode) {
-  constexpr u64 kNearCode = 0x80000000, kNearBytes = kMiB;
+  constexpr u64 kNearCode = 0x80000000, kNearBytes = 8 * kMiB;
   u64 near = 0, far = 0, all = 0, wide = 0, hidden = 0;
   for (u64 seed = 1; seed <= 20; ++seed) {
-    Twins twins(seed, {.name = "calls", .calls = true});
+    Twins twins(seed, {.name = "calls", .programs = Programs::kCalls});
     for (int turn = 0; turn < 200; ++turn, ++all) {
       ASSERT_EQ(twins.run(1), "") << "seed " << seed;
       const u64 pc = twins.tested().pc();
@@ -108,6 +108,16 @@ TEST(Twins, ProgramsOfCallsStayInTheirCode) {
   EXPECT_GT(hidden, 0u);
   EXPECT_GT(near, all / 10);
   EXPECT_GT(far, all / 10);
+}
+
+// Each runs from its beginning again and again, takes no trap, and comes to be very hot.
+TEST(Twins, MixturesGoRound) {
+  for (u64 seed = 1; seed <= 10; ++seed) {
+    Twins twins(seed, {.name = "mixture", .programs = Programs::kMixture});
+    ASSERT_EQ(twins.run(kTurns), "") << "seed " << seed;
+    EXPECT_EQ(twins.traps(), 0u) << "seed " << seed;
+    EXPECT_GT(twins.remade_regions(), 5u) << "seed " << seed;
+  }
 }
 
 TEST(Twins, LoopsAgree) { agree({.name = "loops"}); }
@@ -140,16 +150,16 @@ TEST(Twins, LoopsAgreeThatWereTranslatedForOthersWithLittleRoom) {
          .shelf = true});
 }
 
-TEST(Twins, CallsAgree) { agree({.name = "calls", .calls = true}); }
+TEST(Twins, CallsAgree) { agree({.name = "calls", .programs = Programs::kCalls}); }
 TEST(Twins, CallsAgreeAtEachBlock) {
-  agree({.name = "calls, short turns", .longest_turn = 3, .calls = true});
+  agree({.name = "calls, short turns", .longest_turn = 3, .programs = Programs::kCalls});
 }
 TEST(Twins, CallsAgreeWithLittleRoom) {
   agree({.name = "calls, little room",
          .tlb_entries = 4,
          .code_cache = Bytes{256 * kKiB},
          .forgets = true,
-         .calls = true});
+         .programs = Programs::kCalls});
 }
 TEST(Twins, CallsAgreeThatAreTranslatedBesideWithLittleRoom) {
   agree({.name = "calls, beside, with little room",
@@ -157,11 +167,35 @@ TEST(Twins, CallsAgreeThatAreTranslatedBesideWithLittleRoom) {
          .code_cache = Bytes{256 * kKiB},
          .forgets = true,
          .beside = true,
-         .calls = true});
+         .programs = Programs::kCalls});
 }
 
 TEST(Twins, CallsAgreeThatWereTranslatedForOthers) {
-  agree({.name = "calls, shelf", .forgets = true, .shelf = true, .calls = true});
+  agree({.name = "calls, shelf", .forgets = true, .shelf = true, .programs = Programs::kCalls});
+}
+
+TEST(Twins, MixturesAgree) { agree({.name = "mixtures", .programs = Programs::kMixture}); }
+TEST(Twins, MixturesAgreeAtEachBlock) {
+  agree({.name = "mixtures, short turns", .longest_turn = 3, .programs = Programs::kMixture});
+}
+TEST(Twins, MixturesAgreeWithLittleRoom) {
+  agree({.name = "mixtures, little room",
+         .tlb_entries = 4,
+         .code_cache = Bytes{256 * kKiB},
+         .forgets = true,
+         .programs = Programs::kMixture});
+}
+TEST(Twins, MixturesAgreeThatAreTranslatedBeside) {
+  agree({.name = "mixtures, beside", .forgets = true, .beside = true, .programs = Programs::kMixture});
+}
+
+// By a translator that has nothing but x86-64's baseline.
+TEST(Twins, LoopsAgreeOnAPlainHost) { agree({.name = "plain", .plain = true}); }
+TEST(Twins, CallsAgreeOnAPlainHost) {
+  agree({.name = "calls, plain", .programs = Programs::kCalls, .plain = true});
+}
+TEST(Twins, MixturesAgreeOnAPlainHost) {
+  agree({.name = "mixtures, plain", .programs = Programs::kMixture, .plain = true});
 }
 
 // Whoever wants a safe point, and whenever: the guest sees nothing of it.
