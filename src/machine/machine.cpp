@@ -246,6 +246,7 @@ Result<std::string> Machine::profile() const {
     profile.add(slot.samples, symbols);
     profile.add(slot.hart.tally());
     if (slot.translator == nullptr) continue;
+    profile.add(slot.translator->footprints(), symbols);
     for (const auto& figure : slot.translator->figures()) profile.add(figure.what, figure.count);
   }
   return profile.text();

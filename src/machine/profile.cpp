@@ -11,21 +11,28 @@
 #include <charconv>
 #include <sstream>
 
+#include "isa/cause.h"
+
 namespace cloister::machine {
 namespace {
 
 constexpr std::size_t kRows = 60;
 
-template <typename Map>
-std::vector<std::pair<std::string, u64>> most_first(const Map& map) {
-  std::vector<std::pair<std::string, u64>> rows(map.begin(), map.end());
-  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
-    return a.second != b.second ? a.second > b.second : a.first < b.first;
+// By what is at `key` of each, then by name.
+template <typename Map, typename Key>
+auto most_first(const Map& map, Key key) {
+  std::vector<std::pair<std::string, typename Map::mapped_type>> rows(map.begin(), map.end());
+  std::sort(rows.begin(), rows.end(), [key](const auto& a, const auto& b) {
+    return key(a.second) != key(b.second) ? key(a.second) > key(b.second) : a.first < b.first;
   });
   return rows;
 }
 
 bool is_code(char kind) { return kind == 't' || kind == 'T' || kind == 'w' || kind == 'W'; }
+
+std::string place_of(const Symbols& symbols, u64 pc, bool supervisor) {
+  return supervisor ? symbols.name_of(pc) : fmt::format("user {:#x}", pc & ~kPageMask);
+}
 
 }  // namespace
 
@@ -45,15 +52,24 @@ Symbols::Symbols(const std::string& lines) {
             [](const Symbol& a, const Symbol& b) { return a.address < b.address; });
 }
 
+std::vector<Symbols::Symbol>::const_iterator Symbols::behind(u64 address) const {
+  return std::upper_bound(symbols_.begin(), symbols_.end(), address,
+                          [](u64 wanted, const Symbol& symbol) { return wanted < symbol.address; });
+}
+
 std::string Symbols::name_of(u64 address) const {
-  const auto behind =
-      std::upper_bound(symbols_.begin(), symbols_.end(), address,
-                       [](u64 wanted, const Symbol& symbol) { return wanted < symbol.address; });
+  const auto next = behind(address);
   // Bound: no function is longer; what is farther behind the last symbol is something else, such as a module.
   constexpr u64 kLongest = kMiB;
-  if (behind == symbols_.begin() || address - std::prev(behind)->address >= kLongest)
+  if (next == symbols_.begin() || address - std::prev(next)->address >= kLongest)
     return fmt::format("{:#x}", address & ~kPageMask);
-  return std::prev(behind)->name;
+  return std::prev(next)->name;
+}
+
+u64 Symbols::end_of(u64 address) const {
+  const auto next = behind(address);
+  const u64 page_end = (address | kPageMask) + 1;
+  return next == symbols_.end() ? page_end : std::min(page_end, next->address);
 }
 
 void Samples::add(u64 pc, bool supervisor) {
@@ -67,18 +83,28 @@ void Samples::add(u64 pc, bool supervisor) {
 
 void Profile::add(const Samples& samples, const Symbols& symbols) {
   const auto count = [this](const std::string& name, u64 times) {
-    by_function_[name] += times;
+    by_function_[name].samples += times;
     samples_ += times;
   };
-  for (const auto& [pc, times] : samples.supervisor_) count(symbols.name_of(pc), times);
-  for (const auto& [pc, times] : samples.user_) count(fmt::format("user {:#x}", pc & ~kPageMask), times);
+  for (const auto& [pc, times] : samples.supervisor_) count(place_of(symbols, pc, true), times);
+  for (const auto& [pc, times] : samples.user_) count(place_of(symbols, pc, false), times);
   if (samples.elsewhere_ != 0) count("elsewhere", samples.elsewhere_);
+}
+
+void Profile::add(const std::vector<hart::Translator::Footprint>& footprints, const Symbols& symbols) {
+  for (const auto& [begin, end, supervisor, bytes] : footprints) {
+    for (u64 at = begin, next; at < end; at = next) {
+      next = std::min(end, symbols.end_of(at));
+      by_function_[place_of(symbols, at, supervisor)].bytes += bytes * (next - at) / (end - begin);
+    }
+  }
 }
 
 void Profile::add(const hart::Tally& tally) {
   for (u32 cause = 0; cause < tally.exceptions.size(); ++cause) {
-    if (tally.exceptions[cause] != 0) add(fmt::format("exception {}", cause), tally.exceptions[cause]);
-    if (tally.interrupts[cause] != 0) add(fmt::format("interrupt {}", cause), tally.interrupts[cause]);
+    if (tally.exceptions[cause] != 0) add(isa::cause_name(cause), tally.exceptions[cause]);
+    if (tally.interrupts[cause] != 0)
+      add(isa::cause_name(isa::kInterruptBit | cause), tally.interrupts[cause]);
   }
   add("SBI calls", tally.supervisor_calls);
   add("guest programs' calls", tally.guest_calls);
@@ -90,19 +116,22 @@ void Profile::add(const hart::Tally& tally) {
 }
 
 std::string Profile::functions() const {
-  std::string text = fmt::format("{:>8}  {:>6}  function\n", "samples", "%");
+  std::string text = fmt::format("{:>8}  {:>6}  {:>10}  function\n", "samples", "%", "translated");
   u64 shown = 0;
-  for (const auto& [name, times] : most_first(by_function_)) {
-    if (++shown > kRows) break;
-    const double share = 100.0 * static_cast<double>(times) / static_cast<double>(samples_);
-    text += fmt::format("{:>8}  {:>6.2f}  {}\n", times, share, name);
+  const auto samples = [](const Function& function) { return function.samples; };
+  for (const auto& [name, function] : most_first(by_function_, samples)) {
+    if (++shown > kRows || function.samples == 0) break;
+    const double share = 100.0 * static_cast<double>(function.samples) / static_cast<double>(samples_);
+    text += fmt::format("{:>8}  {:>6.2f}  {:>10}  {}\n", function.samples, share, function.bytes, name);
   }
   return text;
 }
 
 std::string Profile::text() const {
   std::string text = functions() + fmt::format("\n{:>14}  what\n", "times");
-  for (const auto& [what, times] : most_first(counts_)) text += fmt::format("{:>14}  {}\n", times, what);
+  const auto itself = [](u64 times) { return times; };
+  for (const auto& [what, times] : most_first(counts_, itself))
+    text += fmt::format("{:>14}  {}\n", times, what);
   return text;
 }
 

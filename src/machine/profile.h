@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "hart/tally.h"
+#include "hart/translator.h"
 
 namespace cloister::machine {
 
@@ -19,12 +20,16 @@ class Symbols {
   explicit Symbols(const std::string& lines);
   // The function that `address` lies in; where none is known, the address of its page.
   std::string name_of(u64 address) const;
+  // Where that ends, for all that is known: the next function, or the page's end.
+  u64 end_of(u64 address) const;
 
  private:
   struct Symbol {
     u64 address;
     std::string name;
   };
+  std::vector<Symbol>::const_iterator behind(u64 address) const;
+
   std::vector<Symbol> symbols_;  // by address
 };
 
@@ -48,15 +53,21 @@ class Samples {
 class Profile {
  public:
   void add(const Samples& samples, const Symbols& symbols);
+  // What of the functions has machine code.
+  void add(const std::vector<hart::Translator::Footprint>& footprints, const Symbols& symbols);
   void add(const hart::Tally& tally);
   void add(const std::string& what, u64 count) { counts_[what] += count; }
-  // A table for people: functions by time, then the counts.
+  // A table for people: functions by time, each with the bytes of its machine code, then the counts.
   std::string text() const;
 
  private:
   std::string functions() const;
 
-  std::unordered_map<std::string, u64> by_function_;
+  struct Function {
+    u64 samples = 0;
+    u64 bytes = 0;  // of machine code
+  };
+  std::unordered_map<std::string, Function> by_function_;
   std::unordered_map<std::string, u64> counts_;
   u64 samples_ = 0;
 };

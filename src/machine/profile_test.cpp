@@ -39,20 +39,42 @@ TEST(Profile, PutsTheFunctionWithMostSamplesFirst) {
   Profile profile;
   profile.add(samples, kSymbols);
   const std::string text = profile.text();
-  EXPECT_THAT(text, HasSubstr("60.00  start"));
-  EXPECT_THAT(text, HasSubstr("20.00  user 0x10000"));
+  EXPECT_THAT(text, HasSubstr("60.00           0  start"));
+  EXPECT_THAT(text, HasSubstr("20.00           0  user 0x10000"));
   EXPECT_LT(text.find("start"), text.find("weak"));
+}
+
+// What was made of a piece that lies in two functions, each has its part of.
+TEST(Profile, TellsHowMuchMachineCodeAFunctionHas) {
+  Samples samples;
+  samples.add(0xffffffff80002000, true);
+  samples.add(0xffffffff80002900, true);
+  samples.add(0x10010, false);
+  Profile profile;
+  profile.add(samples, kSymbols);
+  profile.add({{0xffffffff80002790, 0xffffffff80002830, true, 1000},
+               {0xffffffff80002000, 0xffffffff80002010, true, 50},
+               {0x10020, 0x10030, false, 70},
+               {0x30000, 0x30010, false, 9}},
+              kSymbols);
+  const std::string text = profile.text();
+  EXPECT_THAT(text, HasSubstr(" 750  start"));
+  EXPECT_THAT(text, HasSubstr(" 300  weak"));
+  EXPECT_THAT(text, HasSubstr(" 70  user 0x10000"));
+  EXPECT_THAT(text, Not(HasSubstr("0x30000")));
 }
 
 TEST(Profile, CountsExitsByReason) {
   hart::Tally tally;
   tally.exceptions[8] = 5;
+  tally.interrupts[5] = 6;
   tally.walks = 7;
   Profile profile;
   profile.add(tally);
-  EXPECT_THAT(profile.text(), HasSubstr("5  exception 8"));
+  EXPECT_THAT(profile.text(), HasSubstr("5  environment call from U-mode"));
+  EXPECT_THAT(profile.text(), HasSubstr("6  supervisor timer interrupt"));
   EXPECT_THAT(profile.text(), HasSubstr("7  page-table walks"));
-  EXPECT_THAT(profile.text(), Not(HasSubstr("exception 9")));
+  EXPECT_THAT(profile.text(), Not(HasSubstr("environment call from S-mode")));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell costs the host, and that a deterministic one repeats itself on either engine."""
+"""What a cell costs the host, that a deterministic one repeats itself, and what it tells of its guest and its code."""
 import json
 import pathlib
 import re
@@ -43,6 +43,53 @@ class Cost(support.GuestCase):
         guests = sum(resident(pid)[0] for pid in family(guest.process.pid))
         self.assertLess(guests, 400 * KIB * KIB)
         self.power_off(guest)
+
+
+@unittest.skipIf(support.ENGINE == "qemu", "of our own cell")
+class Code(support.GuestCase):
+    WORK = "seq 20000 | sort -n | md5sum"
+    KERNEL = 0xffffffff80000000
+
+    def test_none_of_its_memory_is_writable_and_executable_at_once(self):
+        guest = self.boot(cpus=2)
+        guest.send(f"{self.WORK}; echo do''ne\n")
+        seen = 0
+        while "\ndone" not in guest.console:
+            for pid in family(guest.process.pid):
+                lines = [line.split(None, 5) for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()]
+                self.assertEqual([line for line in lines if "w" in line[1] and "x" in line[1]], [])
+                seen += sum(1 for line in lines if "cloister-code" in line[-1] and "x" in line[1])
+            time.sleep(0.01)
+        self.assertGreater(seen, 0)
+        self.power_off(guest)
+
+    def test_a_profile_names_functions_with_their_translated_size_and_exits_by_reason(self):
+        symbols, profile = self.folder / "symbols", self.folder / "profile"
+        # A name for each MiB of the kernel: which version has which function where is not this test's.
+        symbols.write_text("".join(f"{self.KERNEL + (i << 20):x} T kernel_mebibyte_{i}\n" for i in range(64)))
+        guest = self.start(append=f'nokaslr cloister.run="{self.WORK}"', profile=profile, symbols=symbols)
+        guest.expect("^cloister: exit status 0", support.BOOT)
+        self.assertEqual(guest.wait(60), 0)
+        text = profile.read_text()
+        rows = re.findall(r"^ +(\d+) +([\d.]+) +(\d+)  (.+)$", text, re.MULTILINE)
+        self.assertTrue([row for row in rows if row[3].startswith("kernel_mebibyte_") and int(row[2]) > 1000], text)
+        self.assertTrue([row for row in rows if row[3].startswith("user 0x") and int(row[2]) > 0], text)
+        shares = sum(float(row[1]) for row in rows)
+        self.assertTrue(50 < shares < 100.5, text)
+        for reason in ("environment call from U-mode", "load page fault", "supervisor timer interrupt", "SBI calls", "device accesses"):
+            self.assertRegex(text, rf"(?m)^ +[1-9]\d*  {reason}$")
+
+    def test_a_map_for_perf_says_where_translated_code_lies(self):
+        guest = self.start(append=f'cloister.run="{self.WORK}"', **{"perf-map": "yes"})
+        guest.expect(support.harness.USER_SPACE_IS_UP, support.BOOT)
+        paths = [pathlib.Path(f"/tmp/perf-{pid}.map") for pid in family(guest.process.pid)]
+        self.addCleanup(lambda: [path.unlink(missing_ok=True) for path in paths])
+        self.assertEqual(guest.wait(support.BOOT), 0)
+        text = "".join(path.read_text() for path in paths if path.exists())
+        pieces = re.findall(r"^([0-9a-f]+) ([0-9a-f]+) guest (0x[0-9a-f]+)$", text, re.MULTILINE)
+        self.assertEqual(len(pieces), text.count("\n"))
+        self.assertGreater(len(pieces), 1000)
+        self.assertTrue([piece for piece in pieces if int(piece[2], 16) >= self.KERNEL])
 
 
 @unittest.skipIf(support.ENGINE == "qemu", "of our own cell")
