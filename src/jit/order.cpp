@@ -60,6 +60,10 @@ ir::Region read(const Order& order) {
     const auto block = std::find_if(region.blocks.begin(), region.blocks.end(), is_there);
     if (block != region.blocks.end()) block->runs = runs.count;
   }
+  for (ir::Block& block : region.blocks) {
+    const auto& heads = order.short_loops;
+    block.was_short = std::find(heads.begin(), heads.end(), block.begin) != heads.end();
+  }
   return region;
 }
 
@@ -162,6 +166,7 @@ std::shared_ptr<const Product> make(const Order& order) {
     if (order.tier != Tier::kFirst) passes::find_loops(region);
     product->image = x64::compile(region, order.features);
     product->steps = region.count_steps();
+    product->short_loops = std::move(region.short_loops);
   }
   return product;
 }

@@ -44,7 +44,8 @@ struct Order {
     i32 offset;
     u64 count;
   };
-  std::vector<Runs> runs;  // of blocks that code made before counts
+  std::vector<Runs> runs;        // of blocks that code made before counts
+  std::vector<i32> short_loops;  // their heads, as found when code was made for good
 
   GuestPhys address() const { return pages[0].number.address() + offset; }
   const Page* page_at(i32 distance) const;  // nullptr: none
@@ -71,6 +72,7 @@ struct Product {
   bool supervisor = true;           // and in which mode
   std::vector<Material> materials;  // by page, as in the region
   u32 steps = 0;                    // guest instructions
+  std::vector<i32> short_loops;     // heads
   x64::Image image;                 // without entries: nothing can be made of it
 
   // Where an offset from the first page is in memory. Precondition: in one of the pages.

@@ -33,6 +33,10 @@ u64 Translator::Region::runs(i32 offset) const {
   return 0;
 }
 
+bool Translator::Region::is_short_loop(i32 head) const {
+  return std::find(short_loops.begin(), short_loops.end(), head) != short_loops.end();
+}
+
 Result<std::unique_ptr<Translator>> Translator::create(const TranslatorOptions& options,
                                                        std::shared_ptr<Workshop> workshop) {
   auto cache = TRY(CodeCache::create(options.code_cache, options.more_code));
@@ -213,6 +217,7 @@ std::unique_ptr<Order> Translator::order(hart::Core& core, u64 address, Tier tie
       if (tier == Tier::kFirst) return (void)page.wanted.reset(bit);
       page.ways_in[bit] = place.may_lie_below();
       if (const u64 runs = place.region->runs(offset)) order->runs.push_back({page.distance + offset, runs});
+      if (place.region->is_short_loop(offset)) order->short_loops.push_back(page.distance + offset);
     });
   }
   if (Place* const old = place_of(address)) old->region->code.header->heat = std::numeric_limits<i64>::max();
@@ -279,6 +284,7 @@ void Translator::add_region(hart::Core& core, const Product& product, x64::Code 
   made.is_final = product.tier != Tier::kFirst;
   made.pc = product.pc;
   made.supervisor = product.supervisor;
+  made.short_loops = product.short_loops;
   for (const Material& material : product.materials) {
     Page& page = add_part(core, material);
     page.regions.push_back(&made);

@@ -87,15 +87,17 @@ class Translator final : public hart::Translator {
   };
   struct Region {
     x64::Code code;
-    std::vector<Part> parts;  // its own page's first
-    std::size_t index = 0;    // in regions_
-    bool is_final = false;    // never made anew
-    bool is_hot = false;      // to be made anew
-    u64 pc = 0;               // where the guest was when it was made,
-    bool supervisor = true;   // and in which mode
+    std::vector<Part> parts;       // its own page's first
+    std::size_t index = 0;         // in regions_
+    bool is_final = false;         // never made anew
+    bool is_hot = false;           // to be made anew
+    u64 pc = 0;                    // where the guest was when it was made,
+    bool supervisor = true;        // and in which mode
+    std::vector<i32> short_loops;  // as Product's
 
     bool is_wide() const { return parts.size() > 1; }
     u64 runs(i32 offset) const;  // of the block that begins there, if counted
+    bool is_short_loop(i32 head) const;
   };
   // A block with code, and where that is to be entered. Invariant: with a wide region, the way into the other
   // one leads there, and what stands before its own leads back behind that.

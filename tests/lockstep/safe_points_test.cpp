@@ -186,7 +186,8 @@ TEST_P(SafePoints, ComeWithinTheBound) {
   sender.join();
   std::signal(SIGUSR1, SIG_DFL);
   fmt::print("{}: at most {} traces, {} instructions later\n", shape_.name, longest, longest * shape_.steps);
-  EXPECT_GT(longest, 0u);
+  // Who asks just behind a look waits for the rest of a region, or of a stretch.
+  EXPECT_GT(longest * shape_.steps, kBound / 5);
   EXPECT_LE((longest - 1) * shape_.steps, kBound);
 }
 

@@ -81,8 +81,9 @@ struct Block {
   // behind calls; of others, blocks that were executed and lie near, looked up in a table.
   std::vector<i32> targets;
   bool by_table = false;
-  u32 weight = 1;  // how often it runs against the region's entry, a guess
-  u64 runs = 0;    // how often it ran, as counted by code that was made of it before; 0: not known
+  u32 weight = 1;          // how often it runs against the region's entry, a guess
+  u64 runs = 0;            // how often it ran, as counted by code that was made of it before; 0: not known
+  bool was_short = false;  // code that was made of it for good found it to be the head of a short loop
 
   // The block's last instruction straddles the page's end or is none of ours: the interpreter takes over
   // there.
@@ -151,6 +152,7 @@ struct Region {
   std::vector<CodePage> pages{{}};  // its own first
   std::vector<Block> blocks;        // the entry first
   std::vector<Loop> loops;          // passes/loops
+  std::vector<i32> short_loops;     // passes/loops: heads of those that are left too soon to be one
   bool uses_float = false;
   u16 kept_slots = 0;           // passes/groups: the first so many slots are of groups that are kept
   bool is_alone = false;        // no other hart executes

@@ -69,6 +69,8 @@ class Finder {
     if (loop_.bulk) loop_.copies = 1;  // few rounds are left
     return std::move(loop_);
   }
+  // After find(): why it is none.
+  bool found_short() const { return found_short_; }
 
  private:
   // A group of accesses, its lowest byte in the first two rounds, and by how much it moves in each later one.
@@ -163,8 +165,15 @@ class Finder {
     return std::find(kSimple.begin(), kSimple.end(), op) != kSimple.end();
   }
 
-  // Whether it was left too often, as far as is known, for a look beforehand to pay.
-  bool is_short() const {
+  // Whether it was left too often, as far as is known, for a look beforehand to pay. Of a loop that has its
+  // last code already nobody counts the rounds any more, though what comes behind it may be counted.
+  bool is_short() {
+    const ir::Block& head = region_.blocks[head_];
+    found_short_ = head.runs == 0 ? head.was_short : head.runs < kFewRounds * count_left();
+    return found_short_;
+  }
+
+  u64 count_left() const {
     u64 left = 0;
     for (const u32 index : best_) {
       const ir::Block& block = region_.blocks[index];
@@ -175,7 +184,7 @@ class Finder {
           left += region_.blocks[static_cast<u32>(out)].runs;
       }
     }
-    return region_.blocks[head_].runs < kFewRounds * left;
+    return left;
   }
 
   // What mostly needs the host, or other harts.
@@ -298,6 +307,7 @@ class Finder {
   std::vector<Moving> moving_;
   std::vector<const Moving*> leaders_;  // by stream
   ir::Loop loop_;
+  bool found_short_ = false;
 };
 
 }  // namespace
@@ -306,7 +316,9 @@ void find_loops(ir::Region& region) {
   const std::vector<bool> heads = ir::find_loop_heads(region);
   for (u32 i = 0; i < heads.size(); ++i) {
     if (!heads[i]) continue;
-    if (auto loop = Finder(region, i).find()) region.loops.push_back(std::move(*loop));
+    Finder finder(region, i);
+    if (auto loop = finder.find()) region.loops.push_back(std::move(*loop));
+    if (finder.found_short()) region.short_loops.push_back(region.blocks[i].begin);
   }
 }
 

@@ -107,6 +107,28 @@ TEST(Loops, OneThatWaitsForOthersIsNone) {
                   .empty());
 }
 
+// A loop within another: code that was made of it for good counts nothing, that of the outer one's does.
+TEST(Loops, OneThatNobodyCountsAnyMoreIsAsShortAsItWas) {
+  const auto loops = [](u64 rounds, u64 left, bool was_short) {
+    ir::Region region = region_of({{.op = Op::sd, .rs1 = reg::a5},
+                                   {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 8},
+                                   {.op = Op::bne, .rs1 = reg::a5, .rs2 = reg::a4, .imm = -8},
+                                   {.op = Op::ld, .rd = reg::a5, .rs1 = reg::a3},
+                                   {.op = Op::jal, .imm = -16}});
+    group_accesses(region);
+    for (ir::Block& block : region.blocks) block.runs = block.begin == 0 ? rounds : left;
+    region.blocks[0].was_short = was_short;
+    find_loops(region);
+    EXPECT_EQ(region.loops.size() + region.short_loops.size(), 1u);
+    return region.loops.size();
+  };
+  EXPECT_EQ(loops(1000, 10, false), 1u);
+  EXPECT_EQ(loops(20, 10, false), 0u);
+  EXPECT_EQ(loops(0, 10, false), 1u);
+  EXPECT_EQ(loops(0, 10, true), 0u);
+  EXPECT_EQ(loops(1000, 10, true), 1u);
+}
+
 TEST(Loops, ABranchOverASimpleInstructionIsAnAside) {
   const auto loops = loops_of({{.op = Op::lbu, .rd = reg::a0, .rs1 = reg::a5},
                                {.op = Op::addi, .rd = reg::a5, .rs1 = reg::a5, .imm = 1},
