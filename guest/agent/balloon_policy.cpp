@@ -30,10 +30,14 @@
 //
 // Without swap, "available" is all there is: the floor is 1/32 of memory. With swap it may go to almost
 // nothing, for the kernel makes more; the waiting tells. After giving way nothing grows for 5 s, so that what
-// was given is found and used, and not taken back at once.
+// was given is found and used, and not taken back at once; twice as long each time that it has to give way
+// soon after it grew. What is free it takes as fast as it can, and what is cache a little at a time, as what
+// that costs shows.
 //
 // How often to look is a race: a burst may eat what is available at `burst`. So the time to the next look is
-// half of what a burst would need to reach the floor, within bounds. But a look costs the guest a good part
+// half of what a burst would need to reach the floor, within bounds. And to give way takes time too: the look
+// itself, the call, and a hart for both while the burst has the others. What is lost meanwhile, at the speed
+// at which it was lost last, must be there above the floor. But a look costs the guest a good part
 // of a millisecond, and it may be due fifty times a second; so most are glances. What is free less what the
 // kernel keeps is available in any case, whatever became of the rest: while that alone is above the floor,
 // nobody need give way. Then a look is due once a second, and in each window while tasks wait or the balloon
@@ -74,15 +78,26 @@ void BalloonPolicy::measure(const Signs& signs) {
   has_base_ = true;
 }
 
+std::uint64_t BalloonPolicy::danger_at(std::uint64_t time, std::uint64_t available) const {
+  if (!begun_) return 0;
+  const std::uint64_t passed = std::max(since(time, last_.time), band_.shortest_look);
+  return since(last_.available, available) * band_.reaction / passed;
+}
+
 // Bytes to let go of at once: 0 when all is well.
 std::uint64_t BalloonPolicy::give_way(const Signs& signs, const Wish& wish, std::uint64_t held) const {
   const Floors floors = floors_of(signs);
-  if (signs.available < floors.low) {
-    // What was lost since the last look may be lost again before the next.
-    const std::uint64_t falling = begun_ ? since(last_.available, signs.available) : 0;
-    return std::min(held, floors.high - signs.available + falling);
-  }
+  if (signs.available < floors.low + danger_)
+    return std::min(held, floors.high + 2 * danger_ - signs.available);
   return suffers(signs, wish) ? std::min(held, std::max(held / 8, 16 * kMiB)) : 0;
+}
+
+// Where growth was soon too much, as often as not it is the next time.
+void BalloonPolicy::hold_off(std::uint64_t time) {
+  if (has_grown_) hold_off_ = time < grown_at_ + band_.longest_hold_off ? 2 * hold_off_ : 0;
+  hold_off_ = std::clamp(hold_off_, band_.hold_off, band_.longest_hold_off);
+  has_grown_ = false;
+  quiet_until_ = time + hold_off_;
 }
 
 // Tasks wait much, or do much to have back what they need. Either may pass while the host reads more back.
@@ -104,7 +119,8 @@ std::uint64_t BalloonPolicy::room_above(const Signs& signs, const Wish& wish) co
 
 // `spare`: what is available above the floor.
 std::uint64_t BalloonPolicy::wait_with(std::uint64_t spare) const {
-  return std::clamp(spare / 1024 / band_.burst / 2, band_.shortest_look, band_.longest_look);
+  const std::uint64_t speed = std::max(band_.burst * 1024, danger_ / band_.reaction);
+  return std::clamp(spare / speed / 2, band_.shortest_look, band_.longest_look);
 }
 
 bool BalloonPolicy::wants_counts(std::uint64_t time) const {
@@ -113,9 +129,13 @@ bool BalloonPolicy::wants_counts(std::uint64_t time) const {
 
 std::uint64_t BalloonPolicy::glance(std::uint64_t time, std::uint64_t free) {
   const std::uint64_t low = floors_of(last_).low, surely = since(free, last_.kept);
-  if (!begun_ || time >= due_ || surely < low) return 0;
-  last_.available = since(last_.available + free, last_.free);
+  const std::uint64_t available = since(last_.available + free, last_.free);
+  const std::uint64_t danger = danger_at(time, available);
+  if (!begun_ || time >= due_ || surely < low + danger) return 0;
+  danger_ = danger;
+  last_.available = available;
   last_.free = free;
+  last_.time = time;
   return std::min(wait_with(surely - low), due_ - time);
 }
 
@@ -128,7 +148,9 @@ Step BalloonPolicy::grow(const Signs& signs, const Wish& wish, std::uint64_t mis
   const std::uint64_t room = room_above(signs, wish);
   if (signs.time < quiet_until_ || room < band_.hysteresis) return step;
   step.reason = CLOISTER_BALLOON_WORKING;
-  std::uint64_t bytes = std::min({missing, room, band_.step});
+  // What is not free the kernel must make so, of what it has read; whether that is missed shows in a window.
+  const std::uint64_t free = since(signs.free, signs.kept + floors_of(signs).high);
+  std::uint64_t bytes = std::min({missing, room, band_.step, std::max(free, signs.total / band_.cache_part)});
   if (wish.rate != 0) {
     // A rate allows what has come together since the last step, for a second at most.
     const std::uint64_t allowed =
@@ -141,13 +163,16 @@ Step BalloonPolicy::grow(const Signs& signs, const Wish& wish, std::uint64_t mis
     bytes = std::min(bytes, allowed);
   }
   step.grow = bytes;
-  step.next = 0;
-  grown_at_ = due_ = signs.time;
+  if (bytes <= free) due_ = signs.time;
+  step.next = std::min(step.next, due_ - signs.time);
+  grown_at_ = signs.time;
+  has_grown_ = true;
   return step;
 }
 
 Step BalloonPolicy::decide(const Signs& signs, const Wish& wish, const Bounds& bounds, std::uint64_t held) {
   measure(signs);
+  danger_ = danger_at(signs.time, signs.available);
   const std::uint64_t wanted = std::min(wish.target, bounds.most);
   Step step;
   step.next = wait_with(since(signs.available, floors_of(signs).low));
@@ -161,7 +186,7 @@ Step BalloonPolicy::decide(const Signs& signs, const Wish& wish, const Bounds& b
     step.reason = CLOISTER_BALLOON_PRESSURE;
     step.next = band_.shortest_look;
     due_ = signs.time + step.next;
-    quiet_until_ = signs.time + band_.hold_off;
+    hold_off(signs.time);
     rates_ = {};  // they speak of the time before
     base_ = signs;
     has_base_ = signs.counted == signs.time;
@@ -175,6 +200,8 @@ Step BalloonPolicy::decide(const Signs& signs, const Wish& wish, const Bounds& b
     step.reason = CLOISTER_BALLOON_LIMIT;
   }
   last_ = signs;
+  last_.available = since(signs.available + step.shrink, step.grow);  // no burst of the guest's
+  last_.free = since(signs.free + step.shrink, step.grow);
   begun_ = true;
   return step;
 }

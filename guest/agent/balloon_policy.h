@@ -26,16 +26,19 @@ struct Bounds {
 // The numbers of the control loop; docs/guest-abi.md tells how they were chosen.
 struct Band {
   std::uint64_t hysteresis = 2 << 20;  // bytes; a smaller difference is left alone
-  std::uint64_t hold_off = 5000;       // milliseconds without growth after giving way
-  std::uint64_t stall_give = 150;      // thousandths of the time that tasks wait for memory: give way
-  std::uint64_t stall_hold = 50;       // do not grow
-  std::uint64_t dearness = 4;          // a page that the guest reads back, to one that the host does
-  std::uint64_t few_missed = 256;      // the part of memory missed in a second that is little: grow
-  std::uint64_t many_missed = 64;      // that is much: give way
-  std::uint64_t window = 250;          // milliseconds over which rates are taken, at least
-  std::uint64_t step = 64 << 20;       // bytes at a time, then the signs are looked at again
-  std::uint64_t burst = 512;           // KiB a millisecond: how fast a guest may eat what is available
-  std::uint64_t longest_look = 1000;   // milliseconds between two looks while there is something to guard
+  std::uint64_t hold_off = 5000;       // milliseconds without growth after giving way, at first
+  std::uint64_t longest_hold_off = 80'000;
+  std::uint64_t stall_give = 150;     // thousandths of the time that tasks wait for memory: give way
+  std::uint64_t stall_hold = 50;      // do not grow
+  std::uint64_t dearness = 4;         // a page that the guest reads back, to one that the host does
+  std::uint64_t few_missed = 256;     // the part of memory missed in a second that is little: grow
+  std::uint64_t many_missed = 64;     // that is much: give way
+  std::uint64_t window = 250;         // milliseconds over which rates are taken, at least
+  std::uint64_t step = 64 << 20;      // bytes at a time, then the signs are looked at again
+  std::uint64_t cache_part = 32;      // the part of memory in a window, where it is not free yet
+  std::uint64_t burst = 512;          // KiB a millisecond: how fast a guest may eat what is available
+  std::uint64_t reaction = 60;        // milliseconds until what is given now is there to be used, at worst
+  std::uint64_t longest_look = 1000;  // milliseconds between two looks while there is something to guard
   std::uint64_t shortest_look = 20;
 };
 
@@ -67,7 +70,9 @@ class BalloonPolicy {
   };
 
   void measure(const Signs& signs);
+  std::uint64_t danger_at(std::uint64_t time, std::uint64_t available) const;
   std::uint64_t give_way(const Signs& signs, const Wish& wish, std::uint64_t held) const;
+  void hold_off(std::uint64_t time);
   bool suffers(const Signs& signs, const Wish& wish) const;
   std::uint64_t room_above(const Signs& signs, const Wish& wish) const;
   std::uint64_t wait_with(std::uint64_t spare) const;
@@ -79,9 +84,12 @@ class BalloonPolicy {
   bool has_base_ = false;  // else with the next counts
   Signs last_;             // kept up with by glances
   bool begun_ = false;
-  std::uint64_t due_ = 0;  // the next look, whatever glances say
+  std::uint64_t danger_ = 0;  // bytes that may be lost before anything can be done about it
+  std::uint64_t due_ = 0;     // the next look, whatever glances say
   std::uint64_t quiet_until_ = 0;
+  std::uint64_t hold_off_ = 0;
   std::uint64_t grown_at_ = 0;
+  bool has_grown_ = false;  // since it gave way last
 };
 
 }  // namespace cloister::agent

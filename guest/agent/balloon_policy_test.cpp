@@ -84,6 +84,42 @@ TEST(BalloonPolicyTest, GivesWayToABurstAndWaitsFiveSeconds) {
   EXPECT_EQ(guest.held, 300 * kMiB);
 }
 
+TEST(BalloonPolicyTest, WaitsTwiceAsLongWhereGrowthIsSoonTooMuch) {
+  Guest guest;
+  guest.wish.target = 300 * kMiB;
+  const auto quiet_after_too_much = [&] {
+    guest.settle();
+    guest.signs.available = 10 * kMiB;
+    guest.look();
+    const std::uint64_t begin = guest.signs.time;
+    guest.signs.available = 600 * kMiB;
+    while (guest.look().grow == 0) EXPECT_LT(guest.signs.time, begin + 100'000);
+    return guest.signs.time - begin;
+  };
+  for (const std::uint64_t seconds : {5u, 10u, 20u, 40u, 80u, 80u})
+    EXPECT_EQ(quiet_after_too_much(), seconds * 1000);
+  guest.settle();
+  for (int i = 0; i < 900; ++i) guest.look();
+  EXPECT_EQ(quiet_after_too_much(), 5000u) << "that was long ago";
+}
+
+TEST(BalloonPolicyTest, TakesWhatIsFreeAtOnceAndCacheALittleAtATime) {
+  Guest guest;
+  guest.signs.free = 400 * kMiB;
+  guest.wish.target = 600 * kMiB;
+  Step step;
+  for (; guest.signs.free > 64 * kMiB; guest.signs.free -= step.grow) {
+    step = guest.look(1);
+    ASSERT_GT(step.grow, 0u);
+    EXPECT_LE(step.next, guest.signs.free - step.grow > 64 * kMiB ? 0u : 250u);
+  }
+  step = guest.look(1);
+  EXPECT_EQ(step.grow, 32 * kMiB);
+  EXPECT_GT(step.next, 0u);
+  EXPECT_NE(guest.policy.glance(guest.signs.time + 200, 500 * kMiB), 0u);
+  EXPECT_EQ(guest.policy.glance(guest.signs.time + 250, 500 * kMiB), 0u);
+}
+
 // What a burst has eaten since the last look is given besides: it will eat as much until the next.
 TEST(BalloonPolicyTest, GivesTheMoreTheFasterMemoryFalls) {
   Guest slow, fast;
@@ -201,6 +237,43 @@ TEST(BalloonPolicyTest, NoBurstFallsBelowTheFloorUnseenByGlances) {
     EXPECT_GT(least, 16 * kMiB) << cache;
     EXPECT_LE(looks, 2 + cache / 10) << "what is free needs no look";
   }
+}
+
+// All of what the balloon has, by a burst that leaves it no hart for 30 ms at each turn, and 10 more until
+// what it gave is there.
+TEST(BalloonPolicyTest, ABurstDoesNotOutrunABalloonThatComesLate) {
+  for (const std::uint64_t speed : {256u, 512u, 768u}) {  // KiB a millisecond
+    Guest guest;
+    guest.signs.total = 448 * kMiB;
+    guest.signs.available = 400 * kMiB;
+    guest.wish.target = 160 * kMiB;
+    guest.settle();
+    ASSERT_EQ(guest.held, 160 * kMiB);
+    const auto eat = [&](std::uint64_t milliseconds) {
+      const std::uint64_t eaten = std::min(milliseconds * speed * 1024, guest.signs.available);
+      guest.signs.available -= eaten;
+      guest.signs.free = guest.signs.available;
+    };
+    eat(0);
+    std::uint64_t wait = guest.look().next;
+    while (guest.held > 0) {
+      eat(wait + 30);
+      wait = guest.policy.glance(guest.signs.time += wait + 30, guest.signs.free);
+      if (wait != 0) continue;
+      eat(10);
+      ASSERT_GT(guest.signs.available, 0u) << guest.held / kMiB << " MiB in the balloon, at " << speed;
+      wait = guest.look(10).next;
+      guest.signs.free = guest.signs.available;
+    }
+  }
+}
+
+TEST(BalloonPolicyTest, ItsOwnGrowthIsNoBurst) {
+  Guest guest;
+  guest.signs.available = 250 * kMiB;
+  guest.wish.target = 600 * kMiB;
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(guest.look(20).shrink, 0u) << i;
+  EXPECT_LT(guest.signs.available, 67 * kMiB);
 }
 
 TEST(BalloonPolicyTest, LooksOnceASecondWhileNothingHappens) {
