@@ -121,14 +121,22 @@ def latencies(machine, times=20):
 
 
 def bursts(machine, times):
-    """How often the guest's OOM killer came while its memory was taken and then wanted all at once."""
+    """How often the guest's OOM killer came while its memory was taken and then wanted all at once: each second time the machine gets
+    its memory back in that moment, else it stays as small; by turns as fast as it goes, and all of it in a second."""
     everything = int(machine.run("awk '/MemAvailable/ {print $2}' /proc/meminfo")) // 1024 * 9 // 10
-    for _ in range(times):
+    slowest = 0
+    for turn in range(times):
         machine.limit(machine.memory // 3)
         wait(lambda: machine.figures()["held"] <= machine.memory * MIB // 3, "it does not give back")
+        if turn % 2:
+            machine.limit(machine.memory)
+        start = time.monotonic()
+        machine.run(f"cloister-probe touch {everything} {everything if turn // 2 % 2 else ''}")
+        slowest = max(slowest, time.monotonic() - start)
         machine.limit(machine.memory)
-        machine.run(f"cloister-probe touch {everything}")
-    return int(machine.run("dmesg | grep -c 'Out of memory' || true").split()[-1])
+    killed = int(machine.run("dmesg | grep -c 'Out of memory' || true").split()[-1])
+    print(f"  {times} bursts of {everything} MiB in {machine.memory}: the slowest took {slowest:.1f} s, OOM killer {killed} times", file=sys.stderr)
+    return killed
 
 
 def write_text(machine, files):

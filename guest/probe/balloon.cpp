@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -251,12 +252,19 @@ int balloon_hold(unsigned long long mib) {
 }
 
 // No two pages are alike, nor those of two runs, or the host would share them.
-int touch(unsigned long long mib) {
+int touch(unsigned long long mib, unsigned long long mib_a_second) {
   const std::uint64_t bytes = mib << 20, words = kPage / sizeof(std::uint64_t);
   auto* own = reinterpret_cast<std::uint64_t*>(pages(bytes));
   if (own == nullptr) return 1;
   const std::uint64_t run = static_cast<std::uint64_t>(getpid()) << 40 ^ address(own) << 8;
-  for (std::uint64_t page = 0; page < bytes / kPage; ++page) own[page * words] = run + page;
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::uint64_t page = 0; page < bytes / kPage; ++page) {
+    own[page * words] = run + page;
+    if (mib_a_second == 0) continue;
+    const std::chrono::nanoseconds earliest(page * kPage * 1'000'000'000 / (mib_a_second << 20));
+    while (std::chrono::steady_clock::now() < begin + earliest) {
+    }
+  }
   for (std::uint64_t page = 0; page < bytes / kPage; ++page) {
     if (own[page * words] != run + page) return 1;
   }

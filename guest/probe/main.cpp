@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT | vsock-ask PORT LINE
 // |
-//                balloon-refusals | balloon-shapes | balloon-hold MIB | touch MIB | condition |
-//                condition-cost TIMES | condition-wait CHANGES | stillness SECONDS
+//                balloon-refusals | balloon-shapes | balloon-hold MIB | touch MIB [MIB_A_SECOND] |
+//                condition | condition-cost TIMES | condition-wait CHANGES | stillness SECONDS
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
   if (verb == "balloon-refusals" && argc == 2) return balloon_refusals();
   if (verb == "balloon-shapes" && argc == 2) return balloon_shapes();
   if (verb == "balloon-hold" && argc == 3) return balloon_hold(value(2));
-  if (verb == "touch" && argc == 3) return touch(value(2));
+  if (verb == "touch" && (argc == 3 || argc == 4)) return touch(value(2), argc == 4 ? value(3) : 0);
   if (verb == "condition" && argc == 2) return show_condition();
   if (verb == "condition-cost" && argc == 3) return condition_cost(value(2));
   if (verb == "condition-wait" && argc == 3) return condition_wait(value(2));
@@ -29,7 +29,8 @@ int main(int argc, char** argv) {
   std::fprintf(stderr,
                "usage: cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT "
                "| vsock-ask PORT LINE |\n"
-               "                      balloon-refusals | balloon-shapes | balloon-hold MIB | touch MIB |\n"
+               "                      balloon-refusals | balloon-shapes | balloon-hold MIB | touch MIB "
+               "[MIB_A_SECOND] |\n"
                "                      condition | condition-cost TIMES | condition-wait CHANGES | stillness "
                "SECONDS\n");
   return 2;

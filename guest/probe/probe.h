@@ -31,8 +31,8 @@ int balloon_refusals();
 int balloon_shapes();
 // Gives up so much memory, says how much of it was taken, and keeps it until it is killed.
 int balloon_hold(unsigned long long mib);
-// Writes to so much memory, as fast as it can, and reads it back.
-int touch(unsigned long long mib);
+// Writes to so much memory, no faster than that (0: as fast as it can), and reads it back.
+int touch(unsigned long long mib, unsigned long long mib_a_second);
 // What one look at the condition costs, by its page and by the call.
 int condition_cost(unsigned long long times);
 // Sleeps for a millisecond over and over, for so long; says what the longest took beyond that.
