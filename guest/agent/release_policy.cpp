@@ -22,9 +22,11 @@
 // meanwhile it reads back each time. So a cut is never less than a part of what it uses: few cuts, and the
 // first of them before much was swapped.
 //
-// What the host swaps and nobody reads costs nothing, and it takes idle pages first; what a program forgets
-// it makes anew, and a smaller heap is collected more often. So programs are asked once the host reads back
-// what it swapped, or has stopped the machine: not while it finds enough that is idle.
+// What the host swaps and nobody reads costs nothing, and it takes idle pages first; where it took others, it
+// reads them back once and takes better ones. What a program forgets it makes anew, and a smaller heap is
+// collected more often: that costs for good. So programs are asked only where reading back does not end: once
+// it has cost a second beyond an eighth of the time. Then they are asked for much at once; a program that has
+// to read its memory back to let go of it does not come to that any more once most of it is swapped.
 //
 // What is asked falls to the programs by weight and by what each has above its floor; at level soft, nobody
 // is asked for more than a quarter of that. Turns are spread in time, so that not all collect garbage in the
@@ -38,6 +40,8 @@ namespace {
 
 __extension__ using u128 = unsigned __int128;
 
+constexpr std::uint64_t kSecond = 1000;  // milliseconds
+constexpr std::uint64_t kRateLasts = 3 * kSecond;
 constexpr std::uint64_t kPatience = 10'000;  // milliseconds that a cut counts as being followed
 constexpr std::uint64_t kCalm = 10'000;      // milliseconds without need before limits rise, at first
 constexpr std::uint64_t kLongestCalm = 160'000;
@@ -45,7 +49,9 @@ constexpr std::uint64_t kBetweenRises = 5000;
 constexpr std::uint64_t kRise = 8;            // of the ceiling, at most at a time
 constexpr std::uint64_t kTrial = 32;          // likewise, where nothing is known to be available: at first
 constexpr std::uint64_t kSmallest = 1 << 20;  // bytes; less is not worth a program's trouble
-constexpr std::uint64_t kReadBack = 1 << 18;  // bytes a second; less is no loss
+// What is read back in a second in which the machine does nothing else: a page takes 120 us, more or less.
+constexpr std::uint64_t kSecondOfReading = 32 << 20;
+constexpr std::uint64_t kNoLoss = kSecondOfReading / 8;  // bytes a second
 
 std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 
@@ -141,11 +147,24 @@ void ReleasePolicy::note_need(std::uint64_t time) {
   trial_ = kTrial;
 }
 
+// A rate says nothing of what was before it was taken, and it is told each two seconds while anything is
+// wanted.
+void ReleasePolicy::note_loss(const Need& need) {
+  const std::uint64_t passed = need.time - told_at_;
+  const std::uint64_t told = passed > kRateLasts ? kSecond : passed;
+  const bool stands = need.level == CLOISTER_CRITICAL;
+  const std::uint64_t rate = stands ? std::max(need.read_back, kSecondOfReading) : need.read_back;
+  loss_ = above(loss_, kNoLoss * (passed - told) / kSecond) + rate * told / kSecond;
+  loss_ = std::min(above(loss_, kNoLoss * told / kSecond), kSecondOfReading);
+  told_at_ = need.time;
+}
+
 std::vector<Turn> ReleasePolicy::decide(const Need& need, const std::vector<ProgramState>& programs) {
   cuts_.resize(programs.size());
+  note_loss(need);
   if (need.level > CLOISTER_AMPLE || need.release != 0) {
     note_need(need.time);
-    if (need.read_back < kReadBack && need.level < CLOISTER_CRITICAL) return {};
+    if (loss_ < kSecondOfReading) return {};
     return cut(need, programs);
   }
   if (need.time < wanted_at_ + calm_ || need.time < raised_at_ + kBetweenRises) return {};

@@ -56,6 +56,7 @@ class ReleasePolicy {
   bool is_following(std::size_t program, std::uint64_t time) const;
   std::uint64_t under_way(const Need& need, const std::vector<ProgramState>& programs) const;
   void note_need(std::uint64_t time);
+  void note_loss(const Need& need);
   std::vector<Turn> cut(const Need& need, const std::vector<ProgramState>& programs);
   std::vector<Turn> raise(const Need& need, const std::vector<ProgramState>& programs);
 
@@ -65,6 +66,8 @@ class ReleasePolicy {
     std::uint64_t wanted = 0;  // in all
   };
   std::vector<Cut> cuts_;        // each program's last
+  std::uint64_t loss_ = 0;       // bytes read back of late, beyond what is no loss
+  std::uint64_t told_at_ = 0;    // when it was told of last
   std::uint64_t wanted_at_ = 0;  // when memory was wanted last
   std::uint64_t raised_at_ = 0;
   std::uint64_t calm_;   // milliseconds without need before limits rise

@@ -19,7 +19,7 @@ Need need(std::uint64_t time, std::uint32_t level, std::uint64_t release, std::u
   one.level = level;
   one.release = release * kMiB;
   one.spare = spare * kMiB;
-  one.read_back = kMiB;
+  one.read_back = 10'000'000 * kMiB;  // so much that a millisecond of it is too much
   one.available = one.usable = 400 * kMiB;
   return one;
 }
@@ -159,7 +159,35 @@ TEST(ReleasePolicyTest, NobodyIsAskedWhileTheHostFindsEnoughThatIsIdle) {
   idle.read_back = 0;
   EXPECT_TRUE(policy.decide(idle, {program(300)}).empty());
   idle.level = CLOISTER_CRITICAL;
-  EXPECT_EQ(policy.decide(idle, {program(300)}).size(), 1u) << "the machine stands still";
+  EXPECT_TRUE(policy.decide(idle, {program(300)}).empty());
+  idle.time += 1500;
+  EXPECT_EQ(policy.decide(idle, {program(300)}).size(), 1u) << "it stands still for more than a second";
+}
+
+TEST(ReleasePolicyTest, TheyAreAskedOnceReadingBackHasCostASecond) {
+  const auto seconds_until_asked = [](std::uint64_t rate) -> std::uint64_t {
+    ReleasePolicy policy(250);
+    Need one = need(0, CLOISTER_HARD, 20);
+    for (; one.time < 100'000; one.time += 1000) {
+      one.read_back = one.time < 2000 ? 0 : rate * kMiB;
+      if (!policy.decide(one, {program(300)}).empty()) return one.time / 1000 - 1;
+    }
+    return 0;
+  };
+  EXPECT_EQ(seconds_until_asked(4), 0u) << "never";
+  EXPECT_EQ(seconds_until_asked(5), 32u);
+  EXPECT_EQ(seconds_until_asked(12), 4u);
+  EXPECT_EQ(seconds_until_asked(36), 1u);
+}
+
+TEST(ReleasePolicyTest, NobodyIsAskedAnyMoreOnceItHasEnded) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(300)};
+  Need one = need(20'000, CLOISTER_HARD, 20);
+  EXPECT_FALSE(policy.decide(one, programs).empty());
+  one.time += 20'000;
+  one.read_back = 3 * kMiB;
+  EXPECT_TRUE(policy.decide(one, programs).empty());
 }
 
 // A collector goes over all of its heap at each cut.
