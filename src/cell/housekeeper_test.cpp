@@ -8,6 +8,8 @@
 #include <optional>
 #include <thread>
 
+#include "base/os/clock.h"
+
 namespace cloister::cell {
 namespace {
 
