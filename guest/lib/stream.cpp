@@ -82,7 +82,6 @@ void Stream::advance() {
   if (state_ == State::kApart && now >= retry_) begin();
   if (state_ == State::kConnecting) finish_connecting();
   if (state_ == State::kConnected) flush();
-  if (state_ == State::kConnected) fill();
 }
 
 void Stream::begin() {
@@ -159,8 +158,11 @@ void Stream::fill() {
   }
 }
 
+// Only here is anything read: what lies read in `incoming_` makes the descriptor readable no more, so whoever
+// waits on it must have been given it.
 bool Stream::next(std::uint32_t kind, void* out, std::size_t size) {
   advance();
+  if (state_ == State::kConnected) fill();
   cloister_record head = {};
   if (state_ != State::kConnected || in_ < sizeof head) return false;
   std::memcpy(&head, incoming_, sizeof head);

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/stream.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "lib/figures.h"
 #include "lib/order_book.h"
@@ -34,6 +38,11 @@ class Host {
   }
   const Destination& destination() const { return to_; }
   void answer() { talk_ = accept(listener_, nullptr, nullptr); }
+  // Without sleeping meanwhile.
+  void answer_at_once() {
+    fcntl(listener_, F_SETFL, O_NONBLOCK);
+    while (talk_ < 0) answer();
+  }
   void hang_up() {
     if (talk_ >= 0) close(talk_);
     talk_ = -1;
@@ -87,6 +96,28 @@ TEST(StreamTest, BringsRecordsAndItsDescriptorSaysWhen) {
   host.say(CLOISTER_RECORD_CONDITION, sent);
   wait_for(stream, CLOISTER_RECORD_CONDITION, got);
   EXPECT_EQ(std::memcmp(&sent, &got, sizeof sent), 0);
+}
+
+// What comes while the stream is being opened must still be to read when its descriptor is waited on. The
+// host answers as fast as it can, often enough that it is sometimes there first.
+TEST(StreamTest, WhatComesAtOnceIsNotMissed) {
+  for (int i = 0; i < 1000; ++i) {
+    Host host;
+    std::atomic<bool> ready = false;
+    std::thread other([&] {
+      ready = true;
+      host.answer_at_once();
+      host.say(CLOISTER_RECORD_CONDITION, cloister_condition{});
+    });
+    while (!ready) sched_yield();
+    Stream stream;
+    ASSERT_EQ(stream.open(host.destination(), {}), CLOISTER_OK);
+    other.join();
+    pollfd one = {stream.fd(), POLLIN, 0};
+    ASSERT_EQ(poll(&one, 1, 10'000), 1) << "in round " << i;
+    cloister_condition got = {};
+    wait_for(stream, CLOISTER_RECORD_CONDITION, got);
+  }
 }
 
 TEST(StreamTest, ConnectsAgainWithTheSameDescriptor) {
