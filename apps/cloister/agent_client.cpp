@@ -244,7 +244,7 @@ bool print(u32 kind, std::span<const std::byte> bytes) {
 
 Result<int> exec(const std::string& vsock, const ExecOrder& order) {
   os::ignore_broken_pipes();
-  auto signals = TRY(os::ShutdownSignals::create());
+  auto signals = TRY(os::ShutdownSignals::create_with_others());
   const auto loop = TRY(os::EventLoop::create());
   Talk talk(*loop, TRY(connect(vsock)), print);
   const os::WindowSize window = os::window_size(os::kStandardInput).value_or(os::WindowSize{24, 80});

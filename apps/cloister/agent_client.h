@@ -17,8 +17,9 @@ struct ExecOrder {
   bool terminal = false;              // the command gets one, and this one's keys go there as they are typed
 };
 
-// Runs a command in the guest whose vsock listener is `vsock`, with this process's standard streams and
-// signals. Returns its exit status; 128 and the signal that ended it; or kAgentFailed, with the reason on
+// Runs a command in the guest whose vsock listener is `vsock`, with this process's standard streams; HUP,
+// INT, QUIT, TERM, USR1 and USR2 are handed on. Returns its exit status; 128 and the signal that ended it;
+// 127 when there is no such program, 126 when it cannot be executed; or kAgentFailed, with the reason on
 // standard error.
 int exec_in_guest(const std::string& vsock, const ExecOrder& order);
 

@@ -19,6 +19,8 @@
 namespace cloister::agent {
 namespace {
 
+constexpr int kNotExecutable = 126, kNotFound = 127;
+
 // Descriptors that are closed on every way out, but for those that were handed on.
 class Ends {
  public:
@@ -97,27 +99,42 @@ void forget_signals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// In the child; does not return. What fails first is written to `complaint`: an errno, and 1 when it is the
-// folder's.
+// What a child could not do, and why.
+struct Failure {
+  enum Step : int { kStreams, kFolder, kProgram } step;
+  int error;
+};
+
+// In the child; does not return. What fails first is written to `complaint`.
 [[noreturn]] void become(const Plan& plan, const Streams& streams, int complaint) {
-  int failure[2] = {0, 0};
+  const auto give_up = [complaint](Failure::Step step) {
+    const Failure failure = {step, errno};
+    [[maybe_unused]] const ssize_t done = write(complaint, &failure, sizeof failure);
+    _exit(kNotFound);
+  };
   setsid();
   forget_signals();
   for (int i = 0; i < 3; ++i) {
-    if (dup2(streams.child[i], i) < 0) failure[0] = errno;
+    if (dup2(streams.child[i], i) < 0) give_up(Failure::kStreams);
   }
   if (plan.terminal) ioctl(0, TIOCSCTTY, 0);
   for (char* setting : plan.settings) putenv(setting);
-  if (failure[0] == 0 && plan.folder != nullptr && chdir(plan.folder) != 0) {
-    failure[0] = errno;
-    failure[1] = 1;
-  }
-  if (failure[0] == 0) {
-    execvp(plan.arguments[0], plan.arguments.data());
-    failure[0] = errno;
-  }
-  [[maybe_unused]] const ssize_t done = write(complaint, failure, sizeof failure);
-  _exit(127);
+  if (plan.folder != nullptr && chdir(plan.folder) != 0) give_up(Failure::kFolder);
+  execvp(plan.arguments[0], plan.arguments.data());
+  give_up(Failure::kProgram);
+  __builtin_unreachable();
+}
+
+// As shells have it, and env(1), timeout(1), nohup(1).
+int status_of(const Failure& failure) {
+  if (failure.step != Failure::kProgram) return 0;
+  return failure.error == ENOENT ? kNotFound : kNotExecutable;
+}
+
+std::string text_of(const Failure& failure, const ExecRequest& request) {
+  const std::string what[] = {"cannot make standard streams", "cannot go to " + request.folder,
+                              "cannot start " + request.arguments[0]};
+  return what[failure.step] + ": " + std::strerror(failure.error);
 }
 
 }  // namespace
@@ -129,12 +146,12 @@ void set_window(int terminal, std::uint32_t rows, std::uint32_t columns) {
   ioctl(terminal, TIOCSWINSZ, &size);
 }
 
-bool start_process(const ExecRequest& request, Process& process, std::string& why) {
+bool start_process(const ExecRequest& request, Process& process, Refusal& refusal) {
   Ends ends;
   Streams streams;
   int told[2];
   const auto fail = [&](const std::string& what, int error) {
-    why = what + ": " + std::strerror(error);
+    refusal = {what + ": " + std::strerror(error), 0};
     return false;
   };
   if (!(request.terminal ? make_terminal(ends, streams) : make_pipes(ends, streams)))
@@ -148,11 +165,11 @@ bool start_process(const ExecRequest& request, Process& process, std::string& wh
   if (child < 0) return fail("cannot start a process", errno);
   if (child == 0) become(plan, streams, told[1]);
   close(ends.hand_on(told[1]));
-  int failure[2] = {};
-  if (read(told[0], failure, sizeof failure) == sizeof failure) {
+  Failure failure = {};
+  if (read(told[0], &failure, sizeof failure) == sizeof failure) {
     waitpid(child, nullptr, 0);
-    return fail(failure[1] == 1 ? "cannot go to " + request.folder : "cannot start " + request.arguments[0],
-                failure[0]);
+    refusal = {text_of(failure, request), status_of(failure)};
+    return false;
   }
   process.id = child;
   process.handle = static_cast<int>(syscall(SYS_pidfd_open, child, 0));

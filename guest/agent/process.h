@@ -19,9 +19,15 @@ struct Process {
   int error = -1;
 };
 
-// Starts it as the leader of a session of its own, with no signal blocked or ignored. On failure says why,
-// with the name, and returns false.
-bool start_process(const ExecRequest& request, Process& process, std::string& why);
+// Why there is no program, with its name or its folder's.
+struct Refusal {
+  std::string why;
+  int status = 0;  // 127: there is no such program; 126: it cannot be executed; 0: something else
+};
+
+// Starts it as the leader of a session of its own, with no signal blocked or ignored. False, and why, when
+// that fails.
+bool start_process(const ExecRequest& request, Process& process, Refusal& refusal);
 
 // How it ended; to be called when `handle` is readable.
 struct End {

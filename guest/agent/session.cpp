@@ -166,9 +166,9 @@ void Session::adjust() {
 // -- A program -------------------------------------------------------------------------------------
 
 bool Session::begin_program(const ExecRequest& request) {
-  std::string why;
-  if (!start_process(request, program_, why)) {
-    fault(why);
+  Refusal refusal;
+  if (!start_process(request, program_, refusal)) {
+    refuse_program(refusal);
     return true;
   }
   terminal_ = request.terminal;
@@ -176,6 +176,13 @@ bool Session::begin_program(const ExecRequest& request) {
   phase_ = Phase::kProgram;
   watch_program();
   return true;
+}
+
+// A program that cannot be started ends as a shell would have it end; all else is the agent's own failure.
+void Session::refuse_program(const Refusal& refusal) {
+  if (refusal.status == 0) return fault(refusal.why);
+  socket_.say(CLOISTER_RECORD_STDERR, "cloister-agent: " + refusal.why + "\n");
+  exit_with({0, refusal.status});
 }
 
 void Session::watch_program() {

@@ -36,6 +36,7 @@ class Session {
   bool take(const RecordSocket::Record& record);
   bool begin(const RecordSocket::Record& record);
   bool begin_program(const ExecRequest& request);
+  void refuse_program(const Refusal& refusal);
   bool begin_put(const PutRequest& request);
   bool begin_get(const std::string& path);
   bool control_program(const RecordSocket::Record& record);

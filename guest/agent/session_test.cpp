@@ -206,15 +206,31 @@ TEST_F(SessionTest, ATerminalsWindowChangesAndItsInputEnds) {
   EXPECT_NE(caller.output.find("end"), std::string::npos);
 }
 
-TEST_F(SessionTest, WhatCannotBeStartedIsAFaultWithItsName) {
-  for (const auto& [request, part] :
-       {std::pair{exec_of({"no-such-program"}), "no-such-program: No such file"},
-        std::pair{exec_of({"true"}, {}, "/no/such/folder"), "/no/such/folder"}}) {
-    Caller caller(loop_, door_);
-    caller.say(CLOISTER_RECORD_EXEC, request);
-    caller.finish();
-    EXPECT_NE(caller.fault.find(part), std::string::npos) << caller.fault;
+TEST_F(SessionTest, WhatCannotBeStartedEndsAsInAShell) {
+  const std::string text = folder_ + "/text";
+  std::ofstream(text) << "no program\n";
+  for (const auto& [program, status] : {std::pair<std::string, std::uint32_t>{"no-such-program", 127},
+                                        {folder_ + "/none", 127},
+                                        {text, 126},
+                                        {folder_, 126}}) {
+    for (const bool terminal : {false, true}) {
+      Caller caller(loop_, door_);
+      caller.say(CLOISTER_RECORD_EXEC, exec_of({program}, {}, "", terminal));
+      caller.finish();
+      EXPECT_EQ(caller.fault, "");
+      EXPECT_EQ(caller.end.status, status) << program;
+      EXPECT_EQ(caller.errors, "cloister-agent: cannot start " + program + ": " +
+                                   std::strerror(status == 127 ? ENOENT : EACCES) + "\n");
+    }
   }
+}
+
+TEST_F(SessionTest, AFolderThatIsNotThereIsAFaultWithItsName) {
+  Caller caller(loop_, door_);
+  caller.say(CLOISTER_RECORD_EXEC, exec_of({"true"}, {}, "/no/such/folder"));
+  caller.finish();
+  EXPECT_EQ(caller.last_, CLOISTER_RECORD_FAULT);
+  EXPECT_NE(caller.fault.find("/no/such/folder"), std::string::npos) << caller.fault;
 }
 
 TEST_F(SessionTest, NonsenseIsAFault) {

@@ -71,7 +71,11 @@ class Exec(AgentCase):
         self.assertEqual(call.status, 0)
 
     def faults(self, _):
-        self.assertIn("no-such-program", agent_host.run(self.door, "no-such-program").fault)
+        for program, status in (("no-such-program", 127), ("/etc/none/such", 127), ("/proc/version", 126), ("/dev", 126)):
+            done = agent_host.run(self.door, program)
+            self.assertEqual((done.status, done.signal, done.fault), (status, 0, None))
+            self.assertIn(program, done.errors.decode())
+        self.assertIn("/no/folder", agent_host.run(self.door, "true", folder="/no/folder").fault)
         self.assertIn("no ordinary file", agent_host.get(self.door, "/dev").fault)
         self.assertIn("not understood", agent_host.Call(self.door, 99, b"x").finish().fault)
 

@@ -319,7 +319,13 @@ class Exec(BalloonCase):
         self.assertEqual(cli("exec", "m", "--", "sh", "-c", "kill -9 $$")[0], 128 + 9)
         self.assertEqual(cli("exec", "-e", "COLOUR=green", "-w", "/bin", "m", "--", "sh", "-c", "echo $COLOUR; pwd"),
                          (0, "green\n/bin\n", ""))
-        self.assertEqual(cli("exec", "m", "--", "/no/such/program")[0] in (125, 126, 127), True)
+        for program, status in (("no-such-program", 127), ("/no/such/program", 127), ("/proc/version", 126), ("/tmp", 126)):
+            done, _, said = cli("exec", "m", "--", program)
+            self.assertEqual(done, status, said)
+            self.assertIn(program, said)
+        status, _, said = cli("exec", "-w", "/no/folder", "m", "--", "true")
+        self.assertEqual(status, 125)
+        self.assertIn("/no/folder", said)
         status, _, said = cli("exec", "nobody", "--", "true")
         self.assertEqual(status, 125)
         self.assertIn("nobody", said)
@@ -331,11 +337,27 @@ class Exec(BalloonCase):
         text = bytes(range(256)) * 4096
         done = subprocess.run([*command, "md5sum"], input=text, capture_output=True, timeout=120)
         self.assertEqual(done.stdout.split()[0].decode(), hashlib.md5(text).hexdigest())
-        running = subprocess.Popen([*command, "sh", "-c", "echo up; sleep 1000"], stdout=subprocess.PIPE)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            # No shell: one that is about to become another program may catch the signal, and nobody hears of it.
+            with subprocess.Popen([*command, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+                running.stdin.write(b"up\n")
+                running.stdin.flush()
+                self.assertEqual(running.stdout.readline(), b"up\n")
+                running.send_signal(number)
+                self.assertEqual(running.wait(60), 128 + number)
+
+    def test_a_signal_may_be_heard_and_outlived(self):
+        self.begin()
+        script = "for one in QUIT USR1 USR2; do trap \"echo $one\" $one; done; echo up; while :; do sleep 0.05; done"
+        running = subprocess.Popen([daemon.BIN / "cloister", "--socket", self.host.socket, "exec", "m", "--", "sh", "-c", script],
+                                   stdout=subprocess.PIPE)
+        self.addCleanup(running.stdout.close)
         self.assertEqual(running.stdout.readline(), b"up\n")
+        for number in (signal.SIGUSR2, signal.SIGQUIT, signal.SIGUSR1):
+            running.send_signal(number)
+            self.assertEqual(running.stdout.readline().decode().strip(), number.name.removeprefix("SIG"))
         running.send_signal(signal.SIGTERM)
         self.assertEqual(running.wait(60), 128 + signal.SIGTERM)
-        running.stdout.close()
 
     def test_a_terminal_is_handed_on(self):
         self.begin()

@@ -12,10 +12,16 @@ namespace cloister::os {
 
 void ignore_broken_pipes() { ::signal(SIGPIPE, SIG_IGN); }
 
-Result<ShutdownSignals> ShutdownSignals::create() {
+Result<ShutdownSignals> ShutdownSignals::create() { return create_of({SIGINT, SIGTERM, SIGHUP}); }
+
+Result<ShutdownSignals> ShutdownSignals::create_with_others() {
+  return create_of({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2});
+}
+
+Result<ShutdownSignals> ShutdownSignals::create_of(std::initializer_list<int> numbers) {
   sigset_t set;
   sigemptyset(&set);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
+  for (const int number : numbers) sigaddset(&set, number);
   CHECK(::pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
   Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd.valid()) return os_error("cannot make a descriptor for signals");

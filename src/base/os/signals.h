@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <utility>
 
@@ -17,11 +18,14 @@ void ignore_broken_pipes();
 class ShutdownSignals {
  public:
   static Result<ShutdownSignals> create();
+  // And SIGQUIT, SIGUSR1 and SIGUSR2: for who hands all that it gets on to another program.
+  static Result<ShutdownSignals> create_with_others();
 
   int fd() const { return fd_.get(); }  // readable when a signal came; for EventLoop::watch()
   std::optional<int> take();            // the next signal's number, or nothing; never blocks
 
  private:
+  static Result<ShutdownSignals> create_of(std::initializer_list<int> numbers);
   explicit ShutdownSignals(Fd fd) : fd_(std::move(fd)) {}
   Fd fd_;
 };

@@ -42,17 +42,25 @@ TEST(Clock, MonotonicNeverStepsBack) {
 }
 
 // In a process of its own: blocked signals would stay blocked for the tests after it.
-TEST(ShutdownSignals, AreReadInsteadOfEndingTheProgram) {
+int status_after(Result<ShutdownSignals> (*create)(), int number) {
   const pid_t child = ::fork();
   if (child == 0) {
-    auto signals = ShutdownSignals::create();
+    auto signals = create();
     if (!signals.ok() || signals->take()) ::_exit(1);
-    ::raise(SIGTERM);
-    ::_exit(signals->take() == SIGTERM && !signals->take() ? 0 : 2);
+    ::raise(number);
+    ::_exit(signals->take() == number && !signals->take() ? 0 : 2);
   }
   int status = -1;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return status;
+}
+
+TEST(ShutdownSignals, AreReadInsteadOfEndingTheProgram) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP})
+    EXPECT_EQ(status_after(ShutdownSignals::create, number), 0);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2})
+    EXPECT_EQ(status_after(ShutdownSignals::create_with_others, number), 0);
+  EXPECT_EQ(status_after(ShutdownSignals::create, SIGUSR1), SIGUSR1) << "as it does by itself";
 }
 
 }  // namespace
