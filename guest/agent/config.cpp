@@ -63,6 +63,12 @@ Setter number_to(std::uint64_t& out, std::uint64_t least, std::uint64_t most) {
     return {};
   };
 }
+Setter percent_to(std::uint64_t& out) {
+  return [number = number_to(out, 1, kMostPercent)](const std::string& text) {
+    const std::string why = number(text);
+    return why.empty() ? why : why + ": the host takes no more of a machine by balloons";
+  };
+}
 Setter word_to(bool& out) {
   return [&out](const std::string& text) -> std::string {
     out = text == "yes";
@@ -162,7 +168,7 @@ class Reader {
                 }},
                {"sessions", number_to(options_.sessions, 1, 1024)}};
     } else if (section_ == "balloon") {
-      keys_ = {{"most-percent", number_to(options_.most_percent, 1, 95)}};
+      keys_ = {{"most-percent", percent_to(options_.most_percent)}};
     } else if (section_ == "bridge") {
       keys_ = {{"folder", text_to(bridge_.folder)},
                {"repeat", duration_to(bridge_.repeat)},

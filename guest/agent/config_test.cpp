@@ -85,6 +85,8 @@ TEST_F(ConfigTest, NamesTheLineAndTheMatterOfEachMistake) {
       {"[agent]\nsessions = 1\nsessions = 2", "agent.conf:3: ", "there twice"},
       {"[agent]\n[agent]", "agent.conf:2: ", "there twice"},
       {"[balloon]\nmost = 5", "agent.conf:2: ", "it has most-percent"},
+      {"[balloon]\nmost-percent = 66", "agent.conf:2: ", "1 to 65"},
+      {"[balloon]\nmost-percent = 0", "agent.conf:2: ", "the host takes no more"},
       {"[redis a]\nfloor = 1MiB\n[bridge]", "agent.conf:3: ", "without address"},
       {"[redis a]\nfloor = 1MiB\n", "agent.conf:2: ", "without address"},
       {"[redis a]\naddress = here", "agent.conf:2: ", "numeric address"},

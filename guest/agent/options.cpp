@@ -24,7 +24,8 @@ programs how the machine's memory does, and runs what the host asks for.
 
   --config FILE     the configuration (/etc/cloister/agent.conf when it is there); see cloister-agent.conf(5)
   --parts WORDS     which parts: any of "balloon bridge exec"; all by default
-  --most PERCENT    of the machine's memory that the balloon may hold, 1 to 95; 65 by default
+  --most PERCENT    of the machine's memory that the balloon may hold, 1 to 65, which is the default: the host
+                    takes no more by balloons
   --sessions N      programs and copies served at once, 1 to 1024; 64 by default
   --help, --version
 )";
@@ -49,8 +50,9 @@ Verdict apply(const std::string& flag, const std::string& value, Options& option
   if (flag == "--parts") {
     if (!read_parts(value, options, why)) return complain("--parts: " + why);
   } else if (flag == "--most") {
-    if (!read_number(value, 1, 95, options.most_percent))
-      return complain("--most " + value + ": a whole number from 1 to 95 is wanted");
+    if (!read_number(value, 1, kMostPercent, options.most_percent))
+      return complain("--most " + value + ": a whole number from 1 to " + std::to_string(kMostPercent) +
+                      " is wanted: the host takes no more of a machine by balloons");
   } else if (flag == "--sessions") {
     if (!read_number(value, 1, 1024, options.sessions))
       return complain("--sessions " + value + ": a whole number from 1 to 1024 is wanted");

@@ -7,12 +7,15 @@
 
 namespace cloister::agent {
 
+// Of a machine: more than that the host does not order of its balloons together, so nobody may ask for it.
+inline constexpr std::uint64_t kMostPercent = 65;
+
 // What the agent is to do, from its configuration file and its flags; a flag wins.
 struct Options {
   bool balloon = true;
   bool bridge = true;
   bool exec = true;
-  std::uint64_t most_percent = 65;
+  std::uint64_t most_percent = kMostPercent;
   std::uint64_t sessions = 64;
 };
 

@@ -60,7 +60,7 @@ class Emulated(unittest.TestCase):
         self.assertIn("--parts", self.run_program("cloister-agent", "--help").stdout)
 
     def test_the_agent_names_what_it_does_not_understand(self):
-        for words in (["--no-such-flag=1"], ["--most", "96"], ["--most", "x"], ["--sessions", "0"], ["--parts", "cellar"],
+        for words in (["--no-such-flag=1"], ["--most", "66"], ["--most", "x"], ["--sessions", "0"], ["--parts", "cellar"],
                       ["--config"], ["word"]):
             done = self.run_program("cloister-agent", *words)
             self.assertEqual(done.returncode, 2, words)
