@@ -3,28 +3,22 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "agent/condition_text.h"
+#include "agent/testing_servers.h"
 
 namespace cloister::agent {
 namespace {
 
-constexpr std::uint64_t kMiB = 1 << 20;
-
-sockaddr_un address_of(const std::string& path) {
-  sockaddr_un at = {};
-  at.sun_family = AF_UNIX;
-  std::strncpy(at.sun_path, path.c_str(), sizeof at.sun_path - 1);
-  return at;
-}
+using testing_servers::address_of;
+using testing_servers::kMiB;
+using testing_servers::Redis;
 
 // A program of the guest that is connected to one of the bridge's sockets.
 class Listener {
@@ -45,68 +39,6 @@ class Listener {
  private:
   int socket_;
   std::string text_;
-};
-
-// A Redis, as far as the bridge speaks to one: it forgets at once what is above its limit, and its allocator
-// keeps that until it is told to purge.
-class Redis {
- public:
-  Redis(Loop& loop, const std::string& path)
-      : loop_(loop), listener_(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)) {
-    const sockaddr_un at = address_of(path);
-    EXPECT_EQ(bind(listener_, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
-    EXPECT_EQ(listen(listener_, 4), 0);
-    loop_.watch(listener_, 1, [this](std::uint32_t) {
-      const int client = accept(listener_, nullptr, nullptr);
-      loop_.watch(client, 1, [this, client](std::uint32_t) { serve(client); });
-    });
-  }
-  ~Redis() {
-    loop_.forget(listener_);
-    close(listener_);
-  }
-  std::uint64_t used = 300 * kMiB;
-  std::uint64_t resident = 320 * kMiB;
-  std::uint64_t limit = 0;
-  std::string policy = "allkeys-lru";
-  int purges = 0;
-
- private:
-  void serve(int client) {
-    char bytes[4096];
-    const ssize_t got = recv(client, bytes, sizeof bytes, MSG_DONTWAIT);
-    if (got <= 0) {
-      loop_.forget(client);
-      close(client);
-      return;
-    }
-    std::string answer;
-    std::istringstream words(std::string(bytes, static_cast<std::size_t>(got)));
-    for (std::string word; words >> word;) {
-      if (word == "INFO") answer += info();
-      if (word == "maxmemory") {
-        words >> word >> limit;
-        used = std::min(used, limit == 0 ? used : limit);
-        answer += "+OK\r\n";
-      }
-      if (word == "PURGE") {
-        ++purges;
-        resident = used;
-        answer += "+OK\r\n";
-      }
-    }
-    EXPECT_EQ(send(client, answer.data(), answer.size(), 0), static_cast<ssize_t>(answer.size()));
-  }
-  std::string info() const {
-    const std::string text = "# Memory\r\nused_memory:" + std::to_string(used) +
-                             "\r\nused_memory_rss:" + std::to_string(resident) +
-                             "\r\nmaxmemory:" + std::to_string(limit) + "\r\nmaxmemory_policy:" + policy +
-                             "\r\n";
-    return "$" + std::to_string(text.size()) + "\r\n" + text + "\r\n";
-  }
-
-  Loop& loop_;
-  int listener_;
 };
 
 class BridgeTest : public testing::Test {

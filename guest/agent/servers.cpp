@@ -102,9 +102,13 @@ class Memcached final : public Server {
 
   void ask(Asked asked) override {
     converse(
-        "stats\r\n", [](const std::string& bytes) { return bytes.ends_with("END\r\n"); },
+        "stats\r\n",
+        [](const std::string& bytes) {
+          return bytes.ends_with("END\r\n") || (!bytes.starts_with("STAT ") && bytes.ends_with("\r\n"));
+        },
         [asked](const std::string& bytes, const std::string& why) {
           if (!why.empty()) return asked(std::nullopt, why);
+          if (!bytes.starts_with("STAT ")) return asked(std::nullopt, bytes.substr(0, bytes.find('\r')));
           const auto used = stat_value(bytes, "bytes");
           const auto limit = stat_value(bytes, "limit_maxbytes");
           if (!used || !limit) return asked(std::nullopt, "stats say neither bytes nor limit_maxbytes");

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Programs that are asked over a socket: what is asked, how answers are read, and what is told of those that
+// cannot be.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "agent/bridge.h"
+#include "agent/program.h"
+#include "agent/testing_servers.h"
+
+namespace cloister::agent {
+namespace {
+
+using testing_servers::kMiB;
+using testing_servers::Memcached;
+using testing_servers::Redis;
+
+class ServersTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/cloister-servers-XXXXXX";
+    folder_ = mkdtemp(name);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  // The settings of one program, as its section of a configuration says.
+  BridgeSettings configured(const std::string& section) {
+    Options options;
+    BridgeSettings settings;
+    std::string why;
+    const std::string text = "[" + section + "]\naddress = " + place() + "\nfloor = 100MiB\n";
+    EXPECT_TRUE(read_config(text, "agent.conf", options, settings, why)) << why;
+    settings.spread = 1;
+    return settings;
+  }
+  std::unique_ptr<Program> program(const std::string& section) {
+    return make_program(loop_, configured(section).programs.at(0));
+  }
+  std::string place() const { return folder_ + "/server"; }
+
+  struct Answer {
+    std::optional<Program::Figures> figures;
+    std::string why;
+  };
+  Answer ask(Program& program) {
+    std::optional<Answer> answer;
+    program.ask([&](const std::optional<Program::Figures>& figures, const std::string& why) {
+      answer = {figures, why};
+    });
+    while (!answer) loop_.turn(5);
+    return *answer;
+  }
+  std::string turn(Program& program, std::uint64_t limit) {
+    std::optional<std::string> answer;
+    program.turn_to(limit, [&](const std::string& why) { answer = why; });
+    while (!answer) loop_.turn(5);
+    return *answer;
+  }
+  // All of the way: the bridge hears that memory is wanted, and the program has to make room.
+  template <typename Until>
+  void shrink(const std::string& section, Until until) {
+    Bridge bridge(loop_, configured(section), folder_);
+    ASSERT_EQ(bridge.start(), "");
+    cloister_condition condition = {};
+    condition.level = CLOISTER_CRITICAL;
+    condition.release = condition.gap = std::uint64_t{1} << 40;
+    bridge.take(condition);
+    while (!until()) loop_.turn(5);
+  }
+
+  Loop loop_;
+  std::string folder_;
+};
+
+TEST_F(ServersTest, MemcachedTellsWhatItUsesAndMayUse) {
+  Memcached server(loop_, place());
+  server.used = 123'456'789;
+  const Answer answer = ask(*program("memcached pages"));
+  ASSERT_TRUE(answer.figures) << answer.why;
+  EXPECT_EQ(answer.figures->used, 123'456'789u);
+  EXPECT_EQ(answer.figures->limit, 400 * kMiB);
+  EXPECT_TRUE(answer.figures->can_shrink);
+  EXPECT_EQ(server.asked, "stats\r\n");
+}
+
+TEST_F(ServersTest, MemcachedIsTurnedByWholeMebibytesAndKeepsEight) {
+  Memcached server(loop_, place());
+  const auto memcached = program("memcached pages");
+  EXPECT_EQ(turn(*memcached, 150 * kMiB + 5), "");
+  EXPECT_EQ(turn(*memcached, 3 * kMiB), "");
+  EXPECT_EQ(server.asked, "cache_memlimit 150\r\ncache_memlimit 8\r\n");
+}
+
+TEST_F(ServersTest, WhatMemcachedRefusesIsTold) {
+  Memcached server(loop_, place());
+  const auto memcached = program("memcached pages");
+  for (const std::string why : {"ERROR", "CLIENT_ERROR unauthenticated", "SERVER_ERROR out of memory"}) {
+    server.refusal = why + "\r\n";
+    const Answer answer = ask(*memcached);
+    EXPECT_FALSE(answer.figures);
+    EXPECT_EQ(answer.why, why);
+    EXPECT_EQ(turn(*memcached, 100 * kMiB), why);
+  }
+  server.refusal = "STAT pid 77\r\nEND\r\n";
+  EXPECT_NE(ask(*memcached).why.find("neither bytes nor limit_maxbytes"), std::string::npos);
+}
+
+TEST_F(ServersTest, AServerThatIsNotThereIsTold) {
+  EXPECT_NE(ask(*program("memcached pages")).why, "");
+  EXPECT_NE(turn(*program("redis cache"), kMiB), "");
+}
+
+TEST_F(ServersTest, MemcachedShrinksToItsFloorWhenMemoryIsWanted) {
+  Memcached server(loop_, place());
+  shrink("memcached pages", [&] { return server.limit != 400 * kMiB; });
+  EXPECT_EQ(server.limit, 100 * kMiB);
+  EXPECT_EQ(server.used, 100 * kMiB);
+}
+
+// Valkey names itself besides, and says what Redis says.
+TEST_F(ServersTest, ValkeyShrinksAsRedisDoes) {
+  Redis server(loop_, place());
+  server.server = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\n";
+  const auto valkey = program("valkey cache");
+  const Answer answer = ask(*valkey);
+  ASSERT_TRUE(answer.figures) << answer.why;
+  EXPECT_EQ(answer.figures->used, 300 * kMiB);
+  EXPECT_EQ(answer.figures->resident, 320 * kMiB);
+  EXPECT_TRUE(answer.figures->can_shrink);
+  EXPECT_EQ(turn(*valkey, 200 * kMiB), "");
+  EXPECT_EQ(server.limit, 200 * kMiB);
+  ask(*valkey);
+  EXPECT_EQ(server.purges, 1);
+  EXPECT_EQ(server.resident, 200 * kMiB);
+  shrink("valkey cache", [&] { return server.limit < 200 * kMiB; });
+  EXPECT_EQ(server.limit, 100 * kMiB);
+}
+
+}  // namespace
+}  // namespace cloister::agent
