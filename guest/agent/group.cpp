@@ -15,6 +15,8 @@
 namespace cloister::agent {
 namespace {
 
+constexpr std::uint64_t kPage = 4096;
+
 class Group final : public Program {
  public:
   Group(Loop& loop, ProgramSettings settings) : loop_(loop), settings_(std::move(settings)) {}
@@ -34,6 +36,9 @@ class Group final : public Program {
   void turn_to(std::uint64_t limit, Turned turned) override {
     timer_ = loop_.after(0, [this, limit, turned] { turned(write_limit(limit)); });
   }
+
+  // The kernel counts whole pages.
+  std::uint64_t kept(std::uint64_t limit) const override { return limit / kPage * kPage; }
 
  private:
   // "max" reads as 0, which is "no limit" here too.

@@ -34,6 +34,8 @@ class Program {
   virtual void ask(Asked asked) = 0;
   // `limit` 0: no limit any more.
   virtual void turn_to(std::uint64_t limit, Turned turned) = 0;
+  // What becomes of such a limit, as ask() will tell it: some keep it in larger units.
+  virtual std::uint64_t kept(std::uint64_t limit) const { return limit; }
 };
 
 // Null for a hook, which has no knob.

@@ -87,6 +87,7 @@ void Releases::note_ceiling(Member& member, const Program::Figures& figures) {
   std::uint64_t ceiling = member.settings.ceiling != 0 ? member.settings.ceiling : member.given;
   if (ceiling == 0)
     ceiling = figures.ceiling != 0 ? figures.ceiling : reader_.read(SignReader::Extent::kMemory).total;
+  ceiling = member.program->kept(ceiling);
   member.state.ceiling = ceiling;
   member.state.limit = figures.limit == 0 ? ceiling : std::min(figures.limit, ceiling);
 }
@@ -112,7 +113,7 @@ void Releases::decide() {
 void Releases::turn(std::size_t index, std::uint64_t limit) {
   Member& member = members_[index];
   const bool whole = limit >= member.state.ceiling;
-  const std::uint64_t to = whole && member.settings.ceiling == 0 ? member.given : limit;
+  const std::uint64_t to = whole && member.settings.ceiling == 0 ? member.given : member.program->kept(limit);
   member.program->turn_to(to, [this, index, to, limit](const std::string& why) {
     Member& done = members_[index];
     if (why.empty()) {

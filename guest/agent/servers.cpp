@@ -117,10 +117,12 @@ class Memcached final : public Server {
   }
 
   // Whole MiB, and at least 8: with fewer it has no page for each of its classes.
+  std::uint64_t kept(std::uint64_t limit) const override {
+    return std::max<std::uint64_t>(limit >> 20, 8) << 20;
+  }
   void turn_to(std::uint64_t limit, Turned turned) override {
-    const std::uint64_t mib = std::max<std::uint64_t>(limit >> 20, 8);
     converse(
-        "cache_memlimit " + std::to_string(mib) + "\r\n",
+        "cache_memlimit " + std::to_string(kept(limit) >> 20) + "\r\n",
         [](const std::string& bytes) { return bytes.ends_with("\r\n"); },
         [turned](const std::string& bytes, const std::string& why) {
           const bool done = bytes.starts_with("OK");

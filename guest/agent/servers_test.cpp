@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "agent/bridge.h"
 #include "agent/program.h"
@@ -60,14 +61,17 @@ class ServersTest : public testing::Test {
   }
   // All of the way: the bridge hears that memory is wanted, and the program has to make room.
   template <typename Until>
-  void shrink(const std::string& section, Until until) {
-    Bridge bridge(loop_, configured(section), folder_);
+  void shrink(const BridgeSettings& settings, Until until) {
+    Bridge bridge(loop_, settings, folder_);
     ASSERT_EQ(bridge.start(), "");
     cloister_condition condition = {};
     condition.level = CLOISTER_CRITICAL;
     condition.release = condition.gap = std::uint64_t{1} << 40;
-    bridge.take(condition);
-    while (!until()) loop_.turn(5);
+    condition.swap_in_rate = 64 * kMiB;  // so much that programs are asked at once
+    while (!until()) {
+      bridge.take(condition);
+      for (int i = 0; i < 20; ++i) loop_.turn(1);
+    }
   }
 
   Loop loop_;
@@ -114,9 +118,31 @@ TEST_F(ServersTest, AServerThatIsNotThereIsTold) {
 
 TEST_F(ServersTest, MemcachedShrinksToItsFloorWhenMemoryIsWanted) {
   Memcached server(loop_, place());
-  shrink("memcached pages", [&] { return server.limit != 400 * kMiB; });
+  shrink(configured("memcached pages"), [&] { return server.limit != 400 * kMiB; });
   EXPECT_EQ(server.limit, 100 * kMiB);
   EXPECT_EQ(server.used, 100 * kMiB);
+}
+
+// What a program was given is what it has when it is calm again: a cut that it rounds must not be taken for
+// another's.
+TEST_F(ServersTest, ACutThatMemcachedRoundsIsStillOurs) {
+  Memcached server(loop_, place());
+  BridgeSettings settings = configured("memcached pages");
+  settings.programs[0].floor = 100 * kMiB + 5;
+  int rounds = 0;
+  shrink(settings, [&] { return server.limit != 400 * kMiB && ++rounds > 3; });
+  EXPECT_EQ(server.limit, 100 * kMiB);
+  std::ifstream notes(folder_ + "/ceilings");
+  std::string line;
+  std::getline(notes, line);
+  EXPECT_EQ(line, "memcached pages\t104857600\t419430400");
+}
+
+TEST_F(ServersTest, AGroupKeepsWholePages) {
+  ProgramSettings group;
+  group.kind = ProgramKind::kGroup;
+  EXPECT_EQ(make_program(loop_, group)->kept(12'345'678), 12'345'344u);
+  EXPECT_EQ(make_program(loop_, group)->kept(0), 0u);
 }
 
 // Valkey names itself besides, and says what Redis says.
@@ -134,7 +160,7 @@ TEST_F(ServersTest, ValkeyShrinksAsRedisDoes) {
   ask(*valkey);
   EXPECT_EQ(server.purges, 1);
   EXPECT_EQ(server.resident, 200 * kMiB);
-  shrink("valkey cache", [&] { return server.limit < 200 * kMiB; });
+  shrink(configured("valkey cache"), [&] { return server.limit < 200 * kMiB; });
   EXPECT_EQ(server.limit, 100 * kMiB);
 }
 
