@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -170,17 +172,46 @@ bool reads_as(const char* page, const Answer& mark) {
   return std::memcmp(page, mark.results, sizeof mark.results) == 0;
 }
 
+// How much of the mapping that begins there the kernel has in huge pages.
+std::uint64_t huge_bytes_of(const char* begin) {
+  std::FILE* file = std::fopen("/proc/self/smaps", "r");
+  char line[256];
+  bool here = false;
+  unsigned long long first = 0, last = 0, kib = 0, sum = 0;
+  while (file != nullptr && std::fgets(line, sizeof line, file) != nullptr) {
+    if (std::sscanf(line, "%llx-%llx ", &first, &last) == 2)
+      here = first <= address(begin) && address(begin) < last;
+    if (here && std::sscanf(line, "AnonHugePages: %llu kB", &kib) == 1) sum = kib << 10;
+  }
+  if (file != nullptr) std::fclose(file);
+  return sum;
+}
+
+// Two neighbours that are one huge page each, filled with the value. A kernel without a block in one piece
+// uses small pages: the next try may find one.
+char* two_huge_pages(const Answer& mark) {
+  char* own = nullptr;
+  for (int tries = 0; tries < 20; ++tries) {
+    own = pages(3 * kHuge);
+    own += (kHuge - address(own) % kHuge) % kHuge;
+    madvise(own, 2 * kHuge, MADV_HUGEPAGE);
+    for (std::uint64_t at = 0; at < 2 * kHuge; at += kPage) write_mark(own + at, mark);
+    if (huge_bytes_of(own) == 2 * kHuge) break;
+  }
+  return own;
+}
+
 // Pages that were given as one huge page, of which each second is then let go or made read-only: the kernel
 // splits it, and what remains is as it was.
 void split_a_huge_page(const Answer& mark) {
-  char* own = pages(3 * kHuge);
-  own += (kHuge - address(own) % kHuge) % kHuge;
-  madvise(own, 2 * kHuge, MADV_HUGEPAGE);
-  for (std::uint64_t at = 0; at < 2 * kHuge; at += kPage) write_mark(own + at, mark);
+  char* own = two_huge_pages(mark);
+  expect("they are huge", huge_bytes_of(own), 2 * kHuge);
   expect_given("a huge page", own, kHuge / kPage);
   expect_given("another", own + kHuge, kHuge / kPage);
+  expect("they are huge when they were given", huge_bytes_of(own), 2 * kHuge);
   for (std::uint64_t at = 0; at < kHuge; at += 2 * kPage) madvise(own + at, kPage, MADV_DONTNEED);
   for (std::uint64_t at = kHuge; at < 2 * kHuge; at += 2 * kPage) mprotect(own + at, kPage, PROT_READ);
+  expect("no longer", huge_bytes_of(own), 0);
   for (std::uint64_t at = 0; at < kHuge; at += 2 * kPage) {
     expect("what was let go reads as zero", static_cast<std::uint64_t>(own[at]), 0);
     expect("its neighbour holds", reads_as(own + at + kPage, mark), true);
@@ -228,11 +259,38 @@ int balloon_shapes() {
   return failed ? 1 : 0;
 }
 
-int balloon_hold(unsigned long long mib) {
+namespace {
+
+// Whether pages, each `step`th of so many bytes, hold the value to their last byte.
+void tell_what_holds(const char* own, std::uint64_t bytes, std::uint64_t step, const Answer& mark) {
+  std::array<char, kPage> value{};
+  write_mark(value.data(), mark);
+  std::uint64_t right = 0, wrong = 0;
+  for (std::uint64_t at = 0; at < bytes; at += step * kPage)
+    ++(std::memcmp(own + at, value.data(), kPage) == 0 ? right : wrong);
+  std::printf("%llu pages hold, %llu are wrong\n", static_cast<unsigned long long>(right),
+              static_cast<unsigned long long>(wrong));
+  std::fflush(stdout);
+}
+
+// SIGUSR1 is something to wait for, and not the program's end.
+sigset_t block_questions() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  return set;
+}
+
+}  // namespace
+
+int balloon_hold(unsigned long long mib, Hold how) {
+  const sigset_t questions = block_questions();
   const Answer mark = call(CLOISTER_CALL_BALLOON_MARK);
   char* own = pages(mib << 20);
   if (mark.status != CLOISTER_OK || own == nullptr) return 1;
   madvise(own, mib << 20, MADV_DONTFORK);
+  if (how == Hold::kScattered) madvise(own, mib << 20, MADV_NOHUGEPAGE);
   std::uint64_t given = 0, writing = 0, giving = 0;
   for (std::uint64_t at = 0; at < mib << 20; at += kPiece) {
     const std::uint64_t piece = (mib << 20) - at < kPiece ? (mib << 20) - at : kPiece;
@@ -243,12 +301,15 @@ int balloon_hold(unsigned long long mib) {
     writing += middle - begin;
     giving += ticks() - middle;
   }
+  const std::uint64_t step = how == Hold::kScattered ? 2 : 1;
+  for (std::uint64_t at = kPage; step == 2 && at < mib << 20; at += 2 * kPage)
+    madvise(own + at, kPage, MADV_DONTNEED);
   std::printf("holds %llu pages: written in %llu us, given in %llu us\n",
               static_cast<unsigned long long>(given), static_cast<unsigned long long>(writing / 10),
               static_cast<unsigned long long>(giving / 10));
   std::fflush(stdout);
-  pause();
-  return 0;
+  for (int number = 0; sigwait(&questions, &number) == 0;) tell_what_holds(own, mib << 20, step, mark);
+  return 1;
 }
 
 // No two pages are alike, nor those of two runs, or the host would share them.

@@ -20,18 +20,22 @@ int main(int argc, char** argv) {
   if (verb == "vsock-ask" && argc == 4) return vsock_ask(static_cast<unsigned>(value(2)), argv[3]);
   if (verb == "balloon-refusals" && argc == 2) return balloon_refusals();
   if (verb == "balloon-shapes" && argc == 2) return balloon_shapes();
-  if (verb == "balloon-hold" && argc == 3) return balloon_hold(value(2));
+  if (verb == "balloon-hold" && argc == 3) return balloon_hold(value(2), Hold::kWhole);
+  if (verb == "balloon-scatter" && argc == 3) return balloon_hold(value(2), Hold::kScattered);
+  if (verb == "library" && argc == 2) return use_library();
   if (verb == "touch" && (argc == 3 || argc == 4)) return touch(value(2), argc == 4 ? value(3) : 0);
   if (verb == "condition" && argc == 2) return show_condition();
   if (verb == "condition-cost" && argc == 3) return condition_cost(value(2));
   if (verb == "condition-wait" && argc == 3) return condition_wait(value(2));
+  if (verb == "condition-epoll" && argc == 3) return condition_epoll(value(2));
+  if (verb == "listen" && argc == 3) return listen_to(argv[2]);
   if (verb == "stillness" && argc == 3) return watch_for_stillness(value(2));
   std::fprintf(stderr,
                "usage: cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT "
                "| vsock-ask PORT LINE |\n"
-               "                      balloon-refusals | balloon-shapes | balloon-hold MIB | touch MIB "
-               "[MIB_A_SECOND] |\n"
-               "                      condition | condition-cost TIMES | condition-wait CHANGES | stillness "
-               "SECONDS\n");
+               "                      balloon-refusals | balloon-shapes | balloon-hold MIB | "
+               "balloon-scatter MIB | touch MIB [MIB_A_SECOND] |\n"
+               "                      library | condition | condition-cost TIMES | condition-wait CHANGES |\n"
+               "                      condition-epoll RECORDS | listen PATH | stillness SECONDS\n");
   return 2;
 }

@@ -29,8 +29,13 @@ int vsock_ask(unsigned port, const char* line);
 int balloon_refusals();
 // Gives up memory that is then split, let go of in part, made read-only, or shared with a child.
 int balloon_shapes();
-// Gives up so much memory, says how much of it was taken, and keeps it until it is killed.
-int balloon_hold(unsigned long long mib);
+// Gives up so much memory, says how much of it was taken, and keeps it until it is killed; or each second
+// page of it, and lets go of those between, so that what is kept lies scattered. At SIGUSR1 says whether what
+// it keeps reads as it should.
+enum class Hold { kWhole, kScattered };
+int balloon_hold(unsigned long long mib, Hold how);
+// What a program does with libcloister-guest in C++, and in a child that it makes meanwhile.
+int use_library();
 // Writes to so much memory, no faster than that (0: as fast as it can), and reads it back.
 int touch(unsigned long long mib, unsigned long long mib_a_second);
 // What one look at the condition costs, by its page and by the call.
@@ -39,6 +44,10 @@ int condition_cost(unsigned long long times);
 int watch_for_stillness(unsigned long long seconds);
 // Waits for so many changes of the condition, and says how long after its making each was heard of.
 int condition_wait(unsigned long long changes);
+// Waits for so many records of the condition by epoll on the library's descriptor, and says what they tell.
+int condition_epoll(unsigned long long records);
+// Connects to a socket of the guest's, and prints what comes when poll says that it has.
+int listen_to(const char* path);
 // A connection to a port of the host; -1 with the reason on standard error.
 int vsock_to_host(unsigned port);
 // Prints the machine's memory condition, as called for and from its page.

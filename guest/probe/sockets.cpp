@@ -2,6 +2,8 @@
 #include <sys/socket.h>
 // After sys/socket.h, which it needs.
 #include <linux/vm_sockets.h>
+#include <poll.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -61,6 +63,25 @@ int vsock_to_host(unsigned port) {
   if (talk >= 0 && connect(talk, reinterpret_cast<const sockaddr*>(&host), sizeof host) == 0) return talk;
   std::perror("connect");
   return -1;
+}
+
+int listen_to(const char* path) {
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  std::strncpy(at.sun_path, path, sizeof at.sun_path - 1);
+  const int talk = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (talk < 0 || connect(talk, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0) return fail(path);
+  std::printf("listens\n");
+  std::fflush(stdout);
+  pollfd one = {talk, POLLIN, 0};
+  char bytes[4096];
+  while (poll(&one, 1, -1) == 1) {
+    const ssize_t got = read(talk, bytes, sizeof bytes);
+    if (got <= 0) return fail("its end");
+    std::fwrite(bytes, 1, static_cast<size_t>(got), stdout);
+    std::fflush(stdout);
+  }
+  return fail("poll");
 }
 
 int vsock_ask(unsigned port, const char* line) {

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The agent and the library in real guests. For commands the test itself is the host; for balloons it is a daemon."""
+import json
 import re
 import time
 
@@ -11,6 +12,23 @@ import support
 MIB = 1 << 20
 WHOLE = balloon_test.WHOLE
 PROGRAMS = ["cloister-agent", "cloister-condition", "cloister-probe"]
+
+# Of the bridge's test.
+WORK, SHORT = 150, 100  # MiB: what a program uses all the time, and all that the machine may hold meanwhile
+HIGH, FLOOR = 160, 110
+GROUP = "/sys/fs/cgroup/batch"
+SETTINGS = f"""[bridge]
+repeat = 1s
+spread = 20ms
+[cgroup batch]
+path = {GROUP}
+floor = {FLOOR}MiB
+[hook note]
+command = /bin/hook first second
+"""
+HOOK = "#!/bin/sh\necho $1 $2 $CLOISTER_LEVEL $CLOISTER_RELEASE $CLOISTER_GAP $CLOISTER_TARGET $CLOISTER_HELD >> /tmp/hooked\n"
+LISTENERS = {"pressure": "cloister-probe listen /run/cloister/pressure", "lines": "cloister-probe listen /run/cloister/condition",
+             "watch": "cloister-condition --watch", "epoll": "cloister-probe condition-epoll 1000"}
 
 
 class AgentCase(support.GuestCase):
@@ -179,6 +197,87 @@ class Balloon(balloon_test.BalloonCase):
         self.limit(WHOLE)
         self.run_in("until grep -q over /tmp/storm; do sleep 0.2; done; ! grep -qi kill /tmp/storm", 300)
         self.assert_log_is_clean()
+
+
+class Bridge(balloon_test.BalloonCase):
+    """Whoever can be told of the condition is, when it changes; a program with a knob makes room and has its memory back."""
+
+    FILES = {"etc/bridge.conf": SETTINGS.encode(), "bin/hook": HOOK.encode()}
+
+    def heard(self, name):
+        return self.run_in(f"cat /tmp/{name}.out")
+
+    def await_heard(self, name, pattern, seconds=60):
+        limit = time.monotonic() + seconds
+        while not re.search(pattern, self.heard(name), re.MULTILINE):
+            self.assertLess(time.monotonic(), limit, f"{name} does not hear {pattern!r}, but: {self.heard(name)}")
+            time.sleep(0.2)
+
+    def start_all(self):
+        self.run_in("mount -t cgroup2 none /sys/fs/cgroup && echo +memory > /sys/fs/cgroup/cgroup.subtree_control && "
+                    f"mkdir {GROUP} && echo {HIGH}M > {GROUP}/memory.high")
+        self.run_in("(cloister-agent --parts 'balloon bridge' --config /etc/bridge.conf >/tmp/agent.log 2>&1 &); "
+                    "until [ -S /run/cloister/condition ]; do sleep 0.1; done")
+        for name, command in LISTENERS.items():
+            self.run_in(f"({command} >/tmp/{name}.out 2>&1 &)")
+        for name, first in (("pressure", "listens"), ("lines", "ample"), ("watch", "level ample"), ("epoll", "level 0")):
+            self.await_heard(name, first)
+        self.wait(lambda: self.balloon()["applications"] == 1, "the balloon registers")
+
+    def make_it_short(self):
+        """A program goes over more memory than the machine may hold, so the host has to read back what it took."""
+        self.run_in(f"(sh -c 'echo 0 > {GROUP}/cgroup.procs; exec cloister-probe pages 7 {WORK}' >/tmp/work.out 2>&1 &); "
+                    "until grep -q filled /tmp/work.out; do sleep 0.1; done")
+        self.limit(SHORT)
+
+    def high(self):
+        text = self.run_in(f"cat {GROUP}/memory.high").strip()
+        return None if text == "max" else int(text)
+
+    def test_the_condition_reaches_programs_and_they_make_room(self):
+        self.begin(agent=None)
+        self.start_all()
+        self.make_it_short()
+        self.await_heard("pressure", r"^hard \d+$")
+        for step in (self.lines_of_json, self.the_programs_of_the_library, self.the_hook, self.the_group, self.the_end):
+            with self.subTest(step.__name__):
+                step()
+        self.assert_log_is_clean()
+
+    def lines_of_json(self):
+        lines = [json.loads(line) for line in self.heard("lines").splitlines() if line.startswith("{")]
+        self.assertEqual(lines[0]["level"], "ample")
+        hard = next(line for line in lines if line["level"] == "hard")
+        self.assertGreater(hard["release"], 0)
+        self.assertEqual(hard["configured"], WHOLE * MIB)
+        self.assertLessEqual(hard["target"], SHORT * MIB)
+
+    def the_programs_of_the_library(self):
+        self.await_heard("watch", "^level hard$")
+        self.await_heard("epoll", "^level 2$")
+
+    def the_hook(self):
+        self.wait(lambda: "hard" in self.guest("cat /tmp/hooked")[0], "the hook runs")
+        line = next(line for line in self.run_in("cat /tmp/hooked").splitlines() if "hard" in line)
+        first, second, level, release, gap, target, held = line.split()
+        self.assertEqual((first, second, level), ("first", "second", "hard"))
+        self.assertGreater(int(release), 0)
+        self.assertLessEqual(int(gap), int(held))
+        self.assertLessEqual(int(target), SHORT * MIB)
+
+    def the_group(self):
+        self.wait(lambda: self.high() < HIGH * MIB, "the group's limit falls")
+        self.assertGreaterEqual(self.high(), FLOOR * MIB)
+        self.assertIn("cgroup batch", self.run_in("cat /run/cloister/ceilings"))
+
+    def the_end(self):
+        """Nothing is wanted any more: the group has what it had, and nothing in memory has suffered."""
+        self.limit(WHOLE)
+        self.run_in("kill -TERM $(pidof cloister-probe | tr ' ' '\\n' | while read p; do grep -q pages /proc/$p/cmdline && echo $p; done)")
+        self.wait(lambda: "all pages hold" in self.run_in("cat /tmp/work.out"), "the program's memory is as it was")
+        self.await_heard("epoll", r"level 0\n\Z")
+        self.wait(lambda: self.high() == HIGH * MIB, "the group gets its limit back")
+        self.assertEqual(self.run_in("cat /tmp/agent.log").count("cannot"), 0)
 
 
 if __name__ == "__main__":
