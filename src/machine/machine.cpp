@@ -203,6 +203,7 @@ os::EventLoop& Machine::loop() { return state_->board->loop(); }
 memory::GuestMemory& Machine::memory() { return state_->board->memory(); }
 device::virtio::Balloon* Machine::balloon() { return state_->board->peripherals().balloon(); }
 Pages Machine::balloon_pages_written() const { return state_->board->peripherals().balloon_pages_written(); }
+Pages Machine::balloon_pages_elided() const { return state_->board->peripherals().balloon_pages_elided(); }
 u64 Machine::ticks() { return state_->clock().ticks(); }
 
 bool Machine::serve_port(u32 port, std::function<void(os::UnixStream)> accepted) {

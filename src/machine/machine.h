@@ -87,7 +87,8 @@ class Machine {
   device::virtio::Balloon* balloon();
   // Pages of the balloon value that the guest wrote to its disks, ever.
   Pages balloon_pages_written() const;
-  u64 ticks();  // the guest's `time` CSR; not in deterministic mode
+  Pages balloon_pages_elided() const;  // of these, that take no space there
+  u64 ticks();                         // the guest's `time` CSR; not in deterministic mode
 
   Statistics statistics() const;
   Nanos run_time() const;  // of all harts together, as in their statistics

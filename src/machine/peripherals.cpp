@@ -73,7 +73,7 @@ Result<void> Peripherals::attach_board(const MachineConfig& config) {
 Result<void> Peripherals::attach_virtio(const MachineConfig& config, const Surroundings& around) {
   for (std::size_t index = 0; index < config.disks.size(); ++index) {
     auto disk = TRY(make_disk(config, index));
-    disk->count_pages_like(memory_.balloon_value());
+    disk->expect_value(memory_.balloon_value());
     disks_.push_back(disk.get());
     TRY(add(std::move(disk)));
   }
@@ -102,7 +102,13 @@ Result<void> Peripherals::attach_virtio(const MachineConfig& config, const Surro
 
 Pages Peripherals::balloon_pages_written() const {
   Pages sum;
-  for (const virtio::Block* disk : disks_) sum += disk->pages_counted();
+  for (const virtio::Block* disk : disks_) sum += disk->values_written();
+  return sum;
+}
+
+Pages Peripherals::balloon_pages_elided() const {
+  Pages sum;
+  for (const virtio::Block* disk : disks_) sum += disk->values_elided();
   return sum;
 }
 

@@ -48,6 +48,7 @@ class Peripherals {
   device::virtio::vsock::Vsock* vsock() { return vsock_; }  // likewise
   // Pages of the balloon value that the guest wrote to its disks, ever.
   Pages balloon_pages_written() const;
+  Pages balloon_pages_elided() const;  // of these, that take no space there
   u32 virtio_devices() const { return static_cast<u32>(transports_.size()); }
 
   // What the guest printed and nobody has shown yet. Any thread; nearly free when there is nothing.

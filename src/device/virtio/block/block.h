@@ -40,11 +40,12 @@ class Block final : public Device {
                                                BlockExecution execution);
   ~Block() override;
 
-  // Pages of the balloon value in what the guest writes are counted, and stored as any others: what a disk
-  // holds must outlive this process, and nothing shorter than the page says what it is to read as. They take
-  // no frame on their way. Before the first request.
-  void count_pages_like(std::span<const std::byte> page) { server_.count_pages_like(page); }
-  Pages pages_counted() const { return server_.counted(); }  // any thread
+  // Pages of the balloon value in what the guest writes are counted. An overlay keeps them as a few bits; a
+  // raw disk stores them as any others, for nothing there could say what they read as when this process has
+  // ended. They take no frame on their way. Before the first request.
+  void expect_value(std::span<const std::byte> page) { server_.expect_value(page); }
+  Pages values_written() const { return server_.values_written(); }  // any thread
+  Pages values_elided() const { return server_.image().elided(); }   // of these, taking no space; any thread
 
   DeviceId id() const override { return DeviceId::kBlock; }
   std::string_view name() const override { return server_.serial(); }

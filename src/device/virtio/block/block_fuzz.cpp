@@ -2,6 +2,7 @@
 // Block requests of a hostile guest, against a small disk in memory. The disk CHECKs what the device owes it:
 // ranges inside, nothing changed when read-only.
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "device/virtio/block/block.h"
@@ -24,6 +25,13 @@ class StrictDisk final : public DiskImage {
     std::copy(from.begin(), from.end(), range(offset, from.size()));
     return {};
   }
+  void expect_value(std::span<const std::byte> page) override { value_ = page; }
+  Result<void> write_value(u64 offset, std::span<const std::byte> pages) override {
+    CHECK(pages.size() % kPageSize == 0);
+    for (u64 at = 0; at < pages.size(); at += kPageSize)
+      CHECK(std::equal(value_.begin(), value_.end(), pages.begin() + static_cast<std::ptrdiff_t>(at)));
+    return write(offset, pages);
+  }
   Result<void> write_zeroes(u64 offset, Bytes count, Unmap) override {
     CHECK(!read_only_);
     std::fill_n(range(offset, count.raw), count.raw, std::byte{0});
@@ -41,11 +49,16 @@ class StrictDisk final : public DiskImage {
     return bytes_.begin() + static_cast<std::ptrdiff_t>(offset);
   }
   const bool read_only_;
+  std::span<const std::byte> value_;
   std::vector<std::byte> bytes_ = std::vector<std::byte>(64 * kSectorSize);
 };
 
 std::unique_ptr<Block> make_disk(bool read_only) {
-  return Block::create(std::make_unique<StrictDisk>(read_only), "disk0", BlockExecution::kInline).take();
+  // What the guest's memory is full of before anything is written there.
+  static constexpr std::array<std::byte, kPageSize> kValue{};
+  auto disk = Block::create(std::make_unique<StrictDisk>(read_only), "disk0", BlockExecution::kInline).take();
+  disk->expect_value(kValue);
+  return disk;
 }
 
 }  // namespace

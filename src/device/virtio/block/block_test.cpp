@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "device/virtio/block/overlay_format.h"
 #include "device/virtio/testing/guest.h"
 
 namespace cloister::device::virtio {
@@ -32,6 +33,7 @@ class FakeImage final : public DiskImage {
     bool read_only = false;
     std::atomic<bool> full{false}, flush_fails{false};
     std::atomic<int> writes{0}, flushes{0}, discards{0};
+    std::atomic<u64> values{0};  // pages
     std::atomic<int> writes_at_flush{-1};
 
     // Reads of sector 63 wait here.
@@ -63,6 +65,10 @@ class FakeImage final : public DiskImage {
     std::copy(from.begin(), from.end(), controls_.bytes.begin() + static_cast<std::ptrdiff_t>(offset));
     ++controls_.writes;
     return {};
+  }
+  Result<void> write_value(u64 offset, std::span<const std::byte> pages) override {
+    controls_.values += pages.size() / kPageSize;
+    return write(offset, pages);
   }
   Result<void> write_zeroes(u64 offset, Bytes count, Unmap) override {
     std::fill_n(controls_.bytes.begin() + static_cast<std::ptrdiff_t>(offset), count.raw, std::byte{0});
@@ -267,6 +273,21 @@ TEST_P(BlockDevice, WritesThroughForADriverThatCannotFlush) {
   Rig old(GetParam(), kVersion1);
   EXPECT_EQ(old.write(0, sectors_of('a', 1)), kOk);
   EXPECT_EQ(old.disk.flushes, 1);
+}
+
+TEST_P(BlockDevice, PagesOfTheExpectedValueAreToldApartFromOthers) {
+  std::vector<std::byte> value(kPageSize);
+  std::fill_n(value.begin(), sizeof(OverlayMark), std::byte{'v'});
+  rig.device->expect_value(value);
+  std::string page(reinterpret_cast<const char*>(value.data()), value.size()), nearly = page, text;
+  nearly.back() = 1;
+  for (const std::string& one : {page, page, nearly, sectors_of('a', 8), page, sectors_of('v', 1)})
+    text += one;
+  EXPECT_EQ(rig.write(2, text), kOk);
+  EXPECT_EQ(rig.disk.values, 3u);
+  EXPECT_EQ(rig.device->values_written(), Pages{3});
+  const auto written = std::as_bytes(std::span(text));
+  EXPECT_TRUE(std::equal(written.begin(), written.end(), rig.disk.bytes.begin() + 2 * kSectorSize));
 }
 
 TEST_P(BlockDevice, AReadOnlyDiskRefusesEveryChange) {

@@ -32,6 +32,16 @@ class DiskImage {
   // The content of the range is no longer wanted: it reads as before or as zeros.
   virtual void discard(u64 offset, Bytes count) = 0;
   virtual Result<void> flush() = 0;
+
+  // Pages that hold just this come often, by write_value(): who can keep them as less than they are may do
+  // so. OverlayMark bytes, then zeros; the page outlives the image. Before the first of them.
+  virtual void expect_value(std::span<const std::byte> page) { (void)page; }
+  // write() of whole pages that hold the value.
+  virtual Result<void> write_value(u64 offset, std::span<const std::byte> pages) {
+    return write(offset, pages);
+  }
+  // Pages that were written and take no space, so far.
+  virtual Pages elided() const { return {}; }
 };
 
 struct DiskPlace {

@@ -31,11 +31,13 @@ struct Files {
   Nanos modified;
 };
 
-// A whole overlay for the base, with `input` over its beginning and the length that it asks for.
+// A whole overlay for the base, with `input` over its beginning, or over its tables of values, and the length
+// that it asks for.
 void make_overlay(const Files& files, std::span<const unsigned char> input) {
-  const OverlayLayout layout{{kDiskSize}, files.modified};
-  auto page = encode_overlay(layout);
   const u8 how = input.empty() ? 0 : input[0];
+  const bool values = (how & 8) != 0;
+  const OverlayLayout layout{{kDiskSize}, files.modified, values ? kOverlayWithValues : kPlainOverlay};
+  auto page = encode_overlay(layout);
   const std::size_t at = (how & 1) != 0 ? sizeof(OverlayHeader) : 0;
   const std::size_t count = std::min(input.size(), page.size() - at);
   std::memcpy(page.data() + at, input.data(), count);
@@ -44,10 +46,17 @@ void make_overlay(const Files& files, std::span<const unsigned char> input) {
   CHECK(file.write_at(0, page).ok());
   if ((how & 2) != 0) CHECK(file.write_at(kPageSize, std::as_bytes(input)).ok());
   const u64 cut = (how & 4) != 0 ? how * u64{1000} : 0;
-  CHECK(file.resize(Bytes{layout.file_size().raw - cut}).ok());
+  const Bytes whole = values ? layout.size_with_values() : layout.plain_size();
+  if (values) {
+    const std::size_t some = std::min(input.size() - 1, whole.raw - layout.values_offset());
+    CHECK(file.write_at(layout.values_offset(), std::as_bytes(input.subspan(1, some))).ok());
+  }
+  CHECK(file.resize(Bytes{whole.raw - cut}).ok());
 }
 
 void use(DiskImage& disk) {
+  static constexpr std::array<std::byte, kPageSize> kValue{std::byte{1}, std::byte{2}};
+  disk.expect_value(kValue);
   std::array<std::byte, 3000> bytes{};
   const u64 size = disk.size().raw;
   CHECK(size == kDiskSize);
@@ -55,6 +64,11 @@ void use(DiskImage& disk) {
     CHECK(disk.read(at, bytes).ok());
     CHECK(disk.write(at, bytes).ok());
   }
+  std::array<std::byte, kPageSize> page{};
+  CHECK(disk.write_value(kClusterSize, kValue).ok());
+  CHECK(disk.flush().ok());
+  CHECK(disk.read(kClusterSize, page).ok());
+  CHECK(page == kValue);
   disk.discard(0, disk.size());
 }
 

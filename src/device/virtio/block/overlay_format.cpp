@@ -10,7 +10,6 @@ namespace cloister::device::virtio {
 namespace {
 
 constexpr std::array<char, 8> kMagic = {'C', 'L', 'O', 'V', 'R', 'L', 'A', 'Y'};
-constexpr u32 kFormatVersion = 1;
 
 u64 checksum(const OverlayHeader& header) {
   const auto bytes = std::as_bytes(std::span(&header, 1)).first(offsetof(OverlayHeader, checksum));
@@ -22,7 +21,7 @@ u64 checksum(const OverlayHeader& header) {
 }  // namespace
 
 std::array<std::byte, kPageSize> encode_overlay(const OverlayLayout& layout) {
-  OverlayHeader header{kMagic, kFormatVersion, kClusterShift, layout.disk_size.raw, layout.base_modified.raw,
+  OverlayHeader header{kMagic, layout.format, kClusterShift, layout.disk_size.raw, layout.base_modified.raw,
                        0};
   header.checksum = checksum(header);
   std::array<std::byte, kPageSize> page{};
@@ -39,15 +38,15 @@ Result<OverlayLayout> decode_overlay(std::span<const std::byte> bytes, const std
   if (header.magic != kMagic) {
     return error("'{}' is no overlay; name another file, or one that is not there to have it made", path);
   }
-  if (header.version != kFormatVersion) {
-    return error("overlay '{}' has format {}, and only {} is known here; use the release that made it", path,
-                 header.version, kFormatVersion);
+  if (header.version != kPlainOverlay && header.version != kOverlayWithValues) {
+    return error("overlay '{}' has format {}, and {} and {} are known here; use the release that made it",
+                 path, header.version, kPlainOverlay, kOverlayWithValues);
   }
   if (header.checksum != checksum(header) || header.cluster_shift != kClusterShift) {
     return error("overlay '{}' has a damaged header; restore it from a copy, or delete it to start anew",
                  path);
   }
-  const OverlayLayout layout{{header.disk_size}, {header.base_modified}};
+  const OverlayLayout layout{{header.disk_size}, {header.base_modified}, header.version};
   if (layout.disk_size.raw == 0 || layout.disk_size > kMaxOverlayDisk) {
     return error("overlay '{}' is for a disk of {}; 1 byte to {} are possible", path,
                  format_size(layout.disk_size), format_size(kMaxOverlayDisk));

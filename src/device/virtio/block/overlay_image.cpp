@@ -15,6 +15,10 @@
 // clusters' bytes on the disk, write the pages, put them on the disk. Thus a bit on the disk always has
 // its cluster's bytes on the disk too. After a crash before that, the cluster reads from the base again, as
 // a disk whose cache lost power; stale bytes at its place are overwritten by its next first write.
+//
+// Values. A guest that swaps its balloon out writes thousands of pages of one content. Such a page is a bit
+// in the file's table of values, and what lies at its place says nothing while the bit is set; the first
+// write to the page that is anything else makes it an ordinary one (overlay_values.cpp).
 #include "device/virtio/block/overlay_image.h"
 
 #include <algorithm>
@@ -30,23 +34,9 @@
 namespace cloister::device::virtio {
 namespace {
 
-constexpr u64 kInCluster = kClusterSize - 1;
-
-// Calls part(offset, bytes) for each cluster's share of a range, in order, while it succeeds.
-template <typename Part>
-Result<void> each_cluster(u64 offset, u64 size, Part part) {
-  while (size > 0) {
-    const u64 step = std::min(size, kClusterSize - (offset & kInCluster));
-    TRY(part(offset, step));
-    offset += step;
-    size -= step;
-  }
-  return {};
-}
-
 Result<void> make_overlay(const std::string& path, const OverlayLayout& layout) {
   return os::create_whole(path, [&](os::File& file) -> Result<void> {
-    TRY(file.resize(layout.file_size()));
+    TRY(file.resize(layout.plain_size()));
     TRY(file.reserve(0, Bytes{layout.data_offset()}));
     return file.write_at(0, encode_overlay(layout));
   });
@@ -57,10 +47,11 @@ Result<OverlayLayout> read_layout(const os::File& file) {
   TRY(file.read_at(0, header));
   const OverlayLayout layout = TRY(decode_overlay(header, file.path()));
   const Bytes size = TRY(file.size());
-  if (size == layout.file_size()) return layout;
+  if (layout.may_have(size)) return layout;
+  const Bytes whole = layout.format == kPlainOverlay ? layout.plain_size() : layout.size_with_values();
   return error(
       "overlay '{}' has {} instead of {}: it was cut off; restore it from a copy, or delete it to start anew",
-      file.path(), format_size(size), format_size(layout.file_size()));
+      file.path(), format_size(size), format_size(whole));
 }
 
 Result<void> check_base(const OverlayLayout& layout, const OverlayLayout& base, const std::string& base_path,
@@ -96,18 +87,23 @@ Result<std::unique_ptr<DiskImage>> OverlayImage::open(const std::string& base_pa
   const OverlayLayout layout = TRY(read_layout(file));
   TRY(check_base(layout, wanted, base_path, path));
   std::unique_ptr<OverlayImage> image(new OverlayImage(std::move(base), std::move(file), layout));
-  TRY(image->map_.load(image->file_, layout.map_offset()));
+  TRY(image->load());
   return std::unique_ptr<DiskImage>(std::move(image));
+}
+
+Result<void> OverlayImage::load() {
+  TRY(map_.load(file_, layout_.map_offset()));
+  if (layout_.format != kOverlayWithValues) return {};
+  TRY(file_.read_at(layout_.marks_offset(), std::as_writable_bytes(std::span(marks_))));
+  return values_.load(file_, layout_.values_offset());
 }
 
 OverlayImage::~OverlayImage() { (void)flush(); }
 
 Result<void> OverlayImage::read(u64 offset, std::span<std::byte> to) {
   DCHECK(offset + to.size() <= size().raw);
-  return each_cluster(offset, to.size(), [&](u64 at, u64 count) {
-    const auto part = to.subspan(at - offset, count);
-    return map_.has(at >> kClusterShift) ? file_.read_at(place_of(at), part) : base_.read_at(at, part);
-  });
+  return each_cluster(offset, to.size(),
+                      [&](u64 at, u64 count) { return read_in_cluster(at, to.subspan(at - offset, count)); });
 }
 
 Result<void> OverlayImage::write(u64 offset, std::span<const std::byte> from) {
@@ -119,11 +115,21 @@ Result<void> OverlayImage::write(u64 offset, std::span<const std::byte> from) {
 
 Result<void> OverlayImage::write_in_cluster(u64 offset, std::span<const std::byte> from) {
   const u64 cluster = offset >> kClusterShift;
-  if (!map_.has(cluster)) {
+  if (!map_.has(cluster) || has_values(offset, from.size())) {
     MutexLock lock(stripe_of(cluster));
-    if (!map_.has(cluster)) return write_first(offset, from);
+    return write_here(offset, from);
   }
   return file_.write_at(place_of(offset), from);
+}
+
+// Precondition: the cluster's stripe is held.
+Result<void> OverlayImage::write_here(u64 offset, std::span<const std::byte> from) {
+  if (map_.has(offset >> kClusterShift)) {
+    TRY(file_.write_at(place_of(offset), from));
+  } else {
+    TRY(write_first(offset, from));
+  }
+  return has_values(offset, from.size()) ? end_values(offset, from) : Result<void>();
 }
 
 // Precondition: the cluster's stripe is held, and its bit not set.
@@ -140,6 +146,7 @@ Result<void> OverlayImage::write_first(u64 offset, std::span<const std::byte> fr
     TRY(file_.write_at(place_of(begin), whole));
   }
   map_.add(begin >> kClusterShift);
+  values_.mark_full(begin >> kClusterShift);
   return {};
 }
 
@@ -159,6 +166,7 @@ Result<void> OverlayImage::zero_cluster(u64 cluster) {
     MutexLock lock(stripe_of(cluster));
     if (file_.punch_hole(place_of(begin), Bytes{kClusterSize}).ok()) {
       if (!map_.has(cluster)) map_.add(cluster);
+      values_.put(cluster, {});
       return {};
     }
   }
@@ -174,16 +182,38 @@ void OverlayImage::discard(u64 offset, Bytes count) {
   });
 }
 
+// Values are taken first: the cluster of a page that is none any more is then among the bits.
 Result<void> OverlayImage::flush() {
-  MutexLock lock(flush_mutex_);
-  const auto pages = map_.take_changed();
-  auto done = file_.sync_data();
-  if (done.ok() && !pages.empty()) {
-    done = ClusterMap::save(file_, layout_.map_offset(), pages);
-    if (done.ok()) done = file_.sync_data();
+  std::vector<ValueMap::Part> values;
+  u64 number = 0;
+  {
+    MutexLock lock(flush_mutex_);
+    number = ++flushes_;
+    values = values_.take_changed();
+    const auto pages = map_.take_changed();
+    const auto done = save(pages, values);
+    if (!done.ok()) {
+      map_.put_back(pages);
+      values_.put_back(values);
+      return done;
+    }
   }
-  if (!done.ok()) map_.put_back(pages);
-  return done;
+  give_space_back(values, number);
+  return {};
+}
+
+Result<void> OverlayImage::save(const std::vector<ClusterMap::Page>& pages,
+                                const std::vector<ValueMap::Part>& values) {
+  TRY(file_.sync_data());
+  if (!pages.empty()) {
+    TRY(ClusterMap::save(file_, layout_.map_offset(), pages));
+    TRY(file_.sync_data());
+  }
+  if (!values.empty()) {
+    TRY(ValueMap::save(file_, layout_.values_offset(), values));
+    TRY(file_.sync_data());
+  }
+  return {};
 }
 
 }  // namespace cloister::device::virtio

@@ -260,8 +260,8 @@ TEST_F(Overlay, ADamagedHeaderIsRefused) {
 
 TEST_F(Overlay, ANewerFormatIsRefused) {
   open();
-  patch<u32>(path, 8, 2);
-  EXPECT_NE(refusal().find("format 2"), std::string::npos) << refusal();
+  patch<u32>(path, 8, 3);
+  EXPECT_NE(refusal().find("format 3"), std::string::npos) << refusal();
 }
 
 TEST_F(Overlay, ACutOffFileIsRefused) {

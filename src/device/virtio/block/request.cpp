@@ -82,8 +82,7 @@ BlockStatus RequestServer::write(Chain& chain, u64 sector) {
   Result<void> result;
   u64 offset = sector << kSectorShift;
   const bool whole = chain.read_in_place(chain.readable(), [&](std::span<const std::byte> run) {
-    count(run);
-    result = image_->write(offset, run);
+    result = store(offset, run);
     offset += run.size();
     return result.ok();
   });
@@ -91,15 +90,28 @@ BlockStatus RequestServer::write(Chain& chain, u64 sector) {
   return write_through_ ? flush() : BlockStatus::kOk;
 }
 
-// A guest that pages out its balloon writes whole pages; their head tells nearly all others apart.
-void RequestServer::count(std::span<const std::byte> written) {
+// The head tells nearly all other pages apart.
+bool RequestServer::begins_with_value(std::span<const std::byte> bytes) const {
   constexpr std::size_t kHead = 32;
-  if (counted_page_.empty()) return;
-  for (; written.size() >= kPageSize; written = written.subspan(kPageSize)) {
-    if (std::memcmp(written.data(), counted_page_.data(), kHead) == 0 &&
-        std::memcmp(written.data(), counted_page_.data(), kPageSize) == 0)
-      counted_.fetch_add(1, std::memory_order_relaxed);
+  return !value_.empty() && bytes.size() >= kPageSize &&
+         std::memcmp(bytes.data(), value_.data(), kHead) == 0 &&
+         std::memcmp(bytes.data(), value_.data(), kPageSize) == 0;
+}
+
+// A guest that swaps its balloon out writes whole pages.
+Result<void> RequestServer::store(u64 offset, std::span<const std::byte> run) {
+  while (!run.empty()) {
+    const bool is_value = begins_with_value(run);
+    std::size_t size = 0;
+    do {
+      size += std::min<std::size_t>(kPageSize, run.size() - size);
+    } while (size < run.size() && begins_with_value(run.subspan(size)) == is_value);
+    if (is_value) values_.fetch_add(size >> kPageShift, std::memory_order_relaxed);
+    TRY(is_value ? image_->write_value(offset, run.first(size)) : image_->write(offset, run.first(size)));
+    offset += size;
+    run = run.subspan(size);
   }
+  return {};
 }
 
 BlockStatus RequestServer::flush() {

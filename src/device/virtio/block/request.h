@@ -34,10 +34,13 @@ class RequestServer {
   // Whether each write is on the disk before it is answered. Any thread.
   void set_write_through(bool on) { write_through_ = on; }
 
-  // Pages in the guest's writes that hold just this are counted. The page outlives the server. Before the
-  // first request.
-  void count_pages_like(std::span<const std::byte> page) { counted_page_ = page; }
-  Pages counted() const { return {counted_.load(std::memory_order_relaxed)}; }
+  // Pages in the guest's writes that hold just this are counted, and told to the image as such. The page
+  // outlives the server. Before the first request.
+  void expect_value(std::span<const std::byte> page) {
+    value_ = page;
+    image_->expect_value(page);
+  }
+  Pages values_written() const { return {values_.load(std::memory_order_relaxed)}; }
 
   // Fills in the request's answer. False: the request has no room for a status.
   bool serve(Chain& chain);
@@ -63,7 +66,8 @@ class RequestServer {
   BlockStatus release_all(Chain& chain, Kind kind);
   BlockStatus release(const Range& range, Kind kind);
 
-  void count(std::span<const std::byte> written);
+  bool begins_with_value(std::span<const std::byte> bytes) const;
+  Result<void> store(u64 offset, std::span<const std::byte> run);
   bool in_disk(u64 sector, u64 bytes) const;
   BlockStatus status_of(const Result<void>& result);
 
@@ -72,8 +76,8 @@ class RequestServer {
   std::atomic<bool> write_through_{false};
   // Once a flush failed, nobody knows what the host dropped: no later one may claim success.
   std::atomic<bool> flush_failed_{false};
-  std::span<const std::byte> counted_page_;
-  std::atomic<u64> counted_{0};
+  std::span<const std::byte> value_;
+  std::atomic<u64> values_{0};
   std::atomic<bool> told_{false};  // one line in the log for each disk
 };
 
