@@ -81,7 +81,7 @@ struct cloister_condition {
   uint64_t balloon;       /* given up by balloon applications */
   uint64_t gap;           /* still to be given up: 0 when held <= target */
   uint64_t swapped;       /* in the host's swap or packed */
-  uint64_t swap_in_rate;  /* bytes a second brought back from there */
+  uint64_t swap_in_rate;  /* bytes a second brought back from the host's swap; not those packed */
   uint64_t page_out_rate; /* bytes a second of balloon pages that the guest writes to its own swap */
   uint64_t available;     /* what its applications can use without making the host take from elsewhere */
   uint64_t release;  /* suggested to be released by the program that asks; in the page: by all together */

@@ -46,6 +46,7 @@ class MemoryCondition {
   u64 deadline_ = 0;
   policy::memory::LevelTracker level_;
   policy::memory::Rate swap_ins_, page_outs_;
+  policy::memory::Rate unpacked_{Nanos{16'000'000'000}};
   bool had_applications_ = false;
   cloister_condition record_{};
 };

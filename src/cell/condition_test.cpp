@@ -101,6 +101,31 @@ TEST_F(ConditionTest, WhatForceTookAndTheGuestReadsBackIsToBeReleased) {
   EXPECT_EQ(record().release, 5'000 * kPageSize);
 }
 
+// 2,048 pages a second for some time; a guest that wakes up has all of its packed pages back in a moment.
+TEST_F(ConditionTest, PackedPagesThatComeBackAllTheTimeAreTooManyAnEighthOfThemEach) {
+  stand(HostState::kHigh, 50'000);
+  facts.usage.frames = {50'000};
+  in(PageState::kCompressed) = {10'000};
+  update();
+  facts.usage.unpacked = {20'000};
+  update();
+  EXPECT_EQ(record().level, u32{CLOISTER_AMPLE}) << "it woke up";
+  for (int second = 0; second < 60; ++second) {
+    facts.usage.unpacked += Pages{1000};
+    update();
+  }
+  EXPECT_EQ(record().level, u32{CLOISTER_AMPLE}) << "so few cost next to nothing";
+  for (int second = 0; second < 60; ++second) {
+    facts.usage.unpacked += Pages{2500};
+    update();
+  }
+  EXPECT_EQ(record().level, u32{CLOISTER_HARD});
+  EXPECT_TRUE(condition.is_short());
+  EXPECT_GT(record().release, 2000 * kPageSize);
+  EXPECT_LT(record().release, 3200 * kPageSize);
+  EXPECT_EQ(record().swap_in_rate, 0u) << "the programs' gate is for what comes from swap";
+}
+
 TEST_F(ConditionTest, RatesAreInBytesASecond) {
   update();
   facts.swapped_in = {1000};

@@ -60,6 +60,7 @@ bool GuestMemory::bring_in_batch(std::span<const Gpn> pages, Access access, Page
     const PageWord old = table_.look(page);
     if (fill(page, old)) {
       credit -= Pages{1};
+      if (old.source() == Source::kStore) unpacked_.fetch_add(1, std::memory_order_relaxed);
       const PageWord next = old.moved_to(PageState::kPrivate).without(PageWord::kHeld);
       table_.end_change(page, next.with(marks_of(access)));
       let_go(old);

@@ -161,6 +161,7 @@ ByWay GuestMemory::pack_batch(std::span<const Gpn> pages, std::vector<Gpn>& left
     return old.moved_to(PageState::kCompressed, slot).without(PageWord::kLeaving);
   });
   stock_.put(credit);
+  packed_.fetch_add(going.size(), std::memory_order_relaxed);
   for (const Gpn page : ours) {
     if (!std::binary_search(going.begin(), going.end(), page)) table_.clear(page, PageWord::kLeaving);
   }

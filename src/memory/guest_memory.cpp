@@ -229,6 +229,8 @@ GuestMemory::Usage GuestMemory::usage() const {
   usage.store = store_->frames();
   usage.frames = usage.in_state[static_cast<int>(PageState::kPrivate)] + usage.store;
   usage.unused = stock_.stocked();
+  usage.packed = {packed_.load()};
+  usage.unpacked = {unpacked_.load()};
   return usage;
 }
 

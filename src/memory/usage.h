@@ -12,6 +12,8 @@ struct Usage {
   Pages frames;                 // held: private pages and the compressed store
   Pages unused;                 // granted beyond those
   Pages store;                  // frames of the compressed store
+  Pages packed;                 // ever, into that store
+  Pages unpacked;               // of these, brought back to be used
 
   Pages in(PageState state) const { return in_state[static_cast<int>(state)]; }
 };

@@ -10,6 +10,11 @@ namespace {
 // What the guest has beyond its part, wherever that is kept.
 Units excess_of(const ConditionInputs& inputs) { return gap_of(inputs.held + inputs.swapped, inputs.target); }
 
+// What comes back in a second, as pages from swap.
+Units coming_back(const ConditionInputs& inputs) {
+  return inputs.swap_in_rate + Units{inputs.unpack_rate.raw / LevelTracker::kUnpackedPerSwapIn};
+}
+
 }  // namespace
 
 std::string_view name_of(ConditionLevel level) {
@@ -31,8 +36,8 @@ bool LevelTracker::update(const ConditionInputs& inputs) {
   if (inputs.held <= inputs.target) above_ = false;
   auto level = static_cast<ConditionLevel>(inputs.state);
   if (!above_) level = std::min(level, ConditionLevel::kSoft);
-  if (inputs.swap_in_rate >= kManySwapIns && excess_of(inputs) > kSlack) short_ = true;
-  if (inputs.swap_in_rate < kFewSwapIns || excess_of(inputs) <= kSlack) short_ = false;
+  if (coming_back(inputs) >= kManySwapIns && excess_of(inputs) > kSlack) short_ = true;
+  if (coming_back(inputs) < kFewSwapIns || excess_of(inputs) <= kSlack) short_ = false;
   if (short_) level = std::max(level, ConditionLevel::kHard);
   if (inputs.standing_still) level = ConditionLevel::kCritical;
   return std::exchange(level_, level) != level;
@@ -42,20 +47,20 @@ Units LevelTracker::release(const ConditionInputs& inputs) const {
   if (level_ == ConditionLevel::kAmple) return {};
   const Units gap = gap_of(inputs.held, inputs.target);
   if (!short_) return gap;
-  return std::max(gap, std::min(excess_of(inputs), Units{inputs.swap_in_rate.raw * kSecondsToRelease}));
+  return std::max(gap, std::min(excess_of(inputs), Units{coming_back(inputs).raw * kSecondsToRelease}));
 }
 
-// Each update counts by the time since the last, up to all of it after two seconds.
+// Each update counts by the time since the last, up to all of it after the window.
 u64 Rate::update(u64 total, Nanos now) {
-  constexpr u64 kSecond = 1'000'000'000, kWindow = 2 * kSecond;
+  constexpr u64 kSecond = 1'000'000'000;
   if (!begun_ || total < last_ || now < at_) {
     begun_ = true;
     rate_ = 0;
   } else if (now > at_) {
     const u64 passed = (now - at_).raw;
     const u64 recent = static_cast<u64>(u128{total - last_} * kSecond / passed);
-    const u64 weight = std::min(passed, kWindow);
-    rate_ = static_cast<u64>((u128{recent} * weight + u128{rate_} * (kWindow - weight)) / kWindow);
+    const u64 weight = std::min(passed, window_.raw);
+    rate_ = static_cast<u64>((u128{recent} * weight + u128{rate_} * (window_.raw - weight)) / window_.raw);
   } else {
     return rate_;
   }

@@ -23,7 +23,8 @@ struct ConditionInputs {
   Units without_frames{};                // pages of the guest that hold none: zero, balloon
   std::optional<Units> guest_available;  // what the guest's kernel calls available
   Units swapped{};                       // kept elsewhere: in swap, or packed
-  Units swap_in_rate{};                  // of these, brought back in a second
+  Units swap_in_rate{};                  // of those in swap, brought back in a second
+  Units unpack_rate{};                   // of those packed, over a while
 };
 
 // What is still to be given up.
@@ -38,12 +39,15 @@ Units available_of(const ConditionInputs& inputs);
 //
 // But force makes a machine hold no more than its part, and then it may read back all the time what it has no
 // room for. Its programs use more than it has, however much the host has free: it is told "hard" while that
-// lasts. What never comes back does no harm, and what there is room for is on its way.
+// lasts. What never comes back does no harm, and what there is room for is on its way. A packed page comes
+// back in an eighth of the time, so it counts so much; and only when they come for a while, for a guest that
+// has been idle comes back to itself in a moment.
 class LevelTracker {
  public:
   static constexpr Units kSlack{512};                         // 2 MiB
   static constexpr Units kManySwapIns{256}, kFewSwapIns{64};  // a second: 1 MiB and a quarter of that
-  static constexpr u64 kSecondsToRelease = 10;                // what comes back in so long is too much
+  static constexpr u64 kUnpackedPerSwapIn = 8;
+  static constexpr u64 kSecondsToRelease = 10;  // what comes back in so long is too much
 
   ConditionLevel level() const { return level_; }
   // It reads back what it has no room for.
@@ -59,14 +63,16 @@ class LevelTracker {
   bool short_ = false;
 };
 
-// A rate from a count that only rises: averaged over about two seconds. Not thread safe.
+// A rate from a count that only rises: averaged over about two seconds, or `window`. Not thread safe.
 class Rate {
  public:
+  explicit Rate(Nanos window = Nanos{2'000'000'000}) : window_(window) {}
   // `total` so far; a second of it. A count that falls begins anew.
   u64 update(u64 total, Nanos now);
   u64 per_second() const { return rate_; }
 
  private:
+  Nanos window_;
   u64 last_ = 0;
   Nanos at_{};
   u64 rate_ = 0;
