@@ -53,6 +53,8 @@ constexpr MachineFigure kMachineFigures[] = {
     {"cloister_domain_memory_balloon_paged_out_bytes_total", "counter",
      "of the balloon, written by its guest to its own disks",
      [](const Host&, const Member& m) { return in_bytes(m.report.balloon_written_pages); }},
+    {"cloister_domain_memory_balloon_elided_bytes_total", "counter", "of those, that took no space there",
+     [](const Host&, const Member& m) { return in_bytes(m.report.balloon_elided_pages); }},
     {"cloister_domain_memory_level", "gauge", "what its guest is told: 0 ample, 1 soft, 2 hard, 3 critical",
      [](const Host&, const Member& m) { return static_cast<double>(m.report.level); }},
     {"cloister_domain_memory_pressure_ratio", "gauge", "its guest's own memory pressure, as its agent says",

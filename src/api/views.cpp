@@ -44,7 +44,21 @@ json balloon_of(const cell::control::Report& report) {
   return {{"pages", bytes(report.balloon_pages)},           {"target", bytes(report.balloon_target_pages)},
           {"told", bytes(report.balloon_told_pages)},       {"applications", report.applications},
           {"pressure", report.pressure / 10000.0},          {"yields", report.yields != 0},
-          {"written", bytes(report.balloon_written_pages)}, {"page_out_rate", bytes(report.page_out_rate)}};
+          {"written", bytes(report.balloon_written_pages)}, {"elided", bytes(report.balloon_elided_pages)},
+          {"page_out_rate", bytes(report.page_out_rate)}};
+}
+
+// Those that the guest's kernel told.
+json guest_figures_of(const cell::control::Report& report) {
+  constexpr const char* kNames[] = {
+      "swapped_in", "swapped_out", "major_faults", "minor_faults", "free",
+      "total",      "available",   "caches",       "huge_pages",   "huge_pages_failed"};
+  static_assert(std::size(kNames) == cell::control::kGuestFigures);
+  json figures = json::object();
+  for (std::size_t i = 0; i < cell::control::kGuestFigures; ++i) {
+    if ((report.told >> i & 1) != 0) figures[kNames[i]] = report.figures[i];
+  }
+  return figures;
 }
 
 json curve_of(const Member& member) {
@@ -71,6 +85,7 @@ json memory_of(const Host& host, const Member& member) {
           {"paged_in", bytes(report.pages_in)},
           {"paged_out", bytes(report.pages_out)},
           {"given_free", bytes(report.reported_free_pages)},
+          {"guest", guest_figures_of(report)},
           {"balloon", balloon_of(report)},
           {"level",
            policy::memory::name_of(static_cast<policy::memory::ConditionLevel>(std::min(report.level, 3u)))},

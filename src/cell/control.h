@@ -21,7 +21,7 @@
 namespace cloister::cell::control {
 
 // Raised when a message changes its meaning. The two sides refuse each other when theirs differ.
-inline constexpr u32 kVersion = 3;
+inline constexpr u32 kVersion = 4;
 inline constexpr u32 kMagic = 0x74736c63;
 inline constexpr std::size_t kMostHashes = 512;  // pages in one message
 inline constexpr std::size_t kMostOffers = 256;
@@ -32,6 +32,7 @@ inline constexpr std::size_t kBuckets = 16;  // of a miss-ratio curve
 // The ways to take a frame are the policy's, as bits.
 using Way = policy::memory::Way;
 inline constexpr std::size_t kWays = 6;
+inline constexpr std::size_t kGuestFigures = 10;  // of virtio's balloon (virtio 1.2, 5.5.6.4)
 constexpr u32 bit(Way way) { return 1u << static_cast<u32>(way); }
 inline constexpr u32 kEveryWay = (1u << kWays) - 1;
 
@@ -85,15 +86,15 @@ struct Report {
   u64 compressed_pages = 0;
   u64 compressed_bytes = 0;  // held for them: counted in used_pages
   u64 swapped_pages = 0;
-  u64 reported_free_pages = 0;  // given up by the guest itself, since the start
+  u64 reported_free_pages = 0;  // given up by the guest's kernel itself, as free, since the start
   u64 pages_in = 0;             // brought back from swap or compression, since the start
-  u64 pages_out = 0;
-  u64 run_nanos = 0;     // of all harts together, since the start
-  u64 next_nanos = 0;    // the next report comes so much later at the latest
-  u64 period = 0;        // sampling periods ended so far
-  u32 sampled = 0;       // pages of the running period
-  u32 touched = 0;       // of those
-  u32 last_sampled = 0;  // of the period that ended last
+  u64 pages_out = 0;            // swapped or compressed, since the start
+  u64 run_nanos = 0;            // of all harts together, since the start
+  u64 next_nanos = 0;           // the next report comes so much later at the latest
+  u64 period = 0;               // sampling periods ended so far
+  u32 sampled = 0;              // pages of the running period
+  u32 touched = 0;              // of those
+  u32 last_sampled = 0;         // of the period that ended last
   u32 last_touched = 0;
   u64 swap_failed = 0;  // 1: the swap file takes no more
   Curve curve;
@@ -103,11 +104,14 @@ struct Report {
   u64 balloon_target_pages = 0;   // what the guest is asked to hold in its balloon
   u64 balloon_told_pages = 0;     // what it says it holds
   u64 balloon_written_pages = 0;  // of the value, that it wrote to its disks, since the start
+  u64 balloon_elided_pages = 0;   // of those, that take no space there
   u64 page_out_rate = 0;          // of those, a second
   u32 applications = 0;
-  u32 level = 0;     // CLOISTER_AMPLE and so on
-  u32 pressure = 0;  // in hundredths of a per cent
-  u32 yields = 0;    // 1: its pressure keeps the balloon below what the host wishes
+  u32 level = 0;                    // CLOISTER_AMPLE and so on
+  u32 pressure = 0;                 // in hundredths of a per cent
+  u32 yields = 0;                   // 1: its pressure keeps the balloon below what the host wishes
+  u64 told = 0;                     // which of those below there are: a bit each
+  u64 figures[kGuestFigures] = {};  // what its kernel told virtio's balloon, by virtio's numbers
 };
 
 struct Ended {

@@ -9,6 +9,10 @@
 // housekeeper's to take by other ways. Where the guest reads much of that back, the balloon is asked for as
 // much as programs are: its guest's kernel finds pages that are not needed, where force does not.
 //
+// Until an order's deadline somebody may stand still for the frames: the balloon grows as fast as it can.
+// After it what was missing has been taken, and the balloon goes on to its size in its own time, with no
+// deadline and at a rate: then what was taken by force has room to come back.
+//
 // What applications say decides how the guest's balloon is shared out among them, and how soon the other ways
 // come. How many frames came back is counted where frames are counted, whatever they say.
 #include "cell/cooperation.h"
@@ -67,6 +71,7 @@ void Cooperation::serve(u32 port, std::function<void(os::UnixStream)> accept) {
 
 void Cooperation::beat() {
   ask_device();
+  if (deadline_ != 0 && machine_.ticks() >= deadline_) set_deadline(0);
   ask_for_what_is_short();
   set_balloon();
   look();
@@ -87,7 +92,7 @@ void Cooperation::quicken() {
 void Cooperation::look() {
   MemoryCondition::Facts facts;
   facts.usage = machine_.memory().usage();
-  if (swap_ != nullptr) facts.swapped_in = swap_->counts().read;
+  if (swap_ != nullptr) facts.swapped_in = swap_->counts().read;  // those packed are in the usage
   facts.balloon_written = machine_.balloon_pages_written();
   facts.balloon = balloon_port_.figures();
   facts.standing_still = still_;
@@ -120,10 +125,14 @@ void Cooperation::ask(Pages more, Nanos deadline) {
 void Cooperation::ask_now(Pages more, u64 deadline, u64 number) {
   heard_ = number;
   wanted_ = std::max(wanted_, told() + more);
-  deadline_ = deadline;
-  condition_.set_deadline(deadline);
+  set_deadline(deadline);
   set_balloon();
   look();
+}
+
+void Cooperation::set_deadline(u64 ticks) {
+  deadline_ = ticks;
+  condition_.set_deadline(ticks);
 }
 
 void Cooperation::ask_for_what_is_short() {
@@ -171,7 +180,9 @@ void Cooperation::set_balloon() {
   able_ = applications || (device != nullptr && device->statistics().answers != 0);
   wanted_ = std::min(wanted_, bound());
   ordered_ = pages_of(balloon_.decide(units_of(wanted_), units_of(told()), signs(), os::monotonic_now()));
-  balloon_port_.order({bytes_of(ordered_).raw, 0, deadline_});
+  const u64 rate =
+      deadline_ != 0 ? 0 : bytes_of(pages_of(policy::memory::unhurried(units_of(configured_)))).raw;
+  balloon_port_.order({bytes_of(ordered_).raw, rate, deadline_});
   if (device != nullptr) device->set_target(applications ? Pages{} : ordered_);
   spent_ = is_spent() ? heard_ : 0;
 }
@@ -189,11 +200,25 @@ void Cooperation::fill_in(control::Report& report) const {
   report.balloon_target_pages = ordered_.raw;
   report.balloon_told_pages = told().raw;
   report.balloon_written_pages = machine_.balloon_pages_written().raw;
+  report.balloon_elided_pages = machine_.balloon_pages_elided().raw;
   report.page_out_rate = condition_.page_out_rate();
   report.applications = figures.applications;
   report.level = condition_.record().level;
   report.pressure = figures.signs.pressure;
   report.yields = balloon_.yields() ? 1 : 0;
+  fill_in_device(report);
+}
+
+void Cooperation::fill_in_device(control::Report& report) const {
+  static_assert(control::kGuestFigures == Balloon::kStatistics);
+  if (machine_.balloon() == nullptr) return;
+  report.reported_free_pages = machine_.balloon()->counts().reported;
+  const auto statistics = machine_.balloon()->statistics();
+  for (std::size_t i = 0; i < control::kGuestFigures; ++i) {
+    if (!statistics.values[i]) continue;
+    report.figures[i] = *statistics.values[i];
+    report.told |= u64{1} << i;
+  }
 }
 
 }  // namespace cloister::cell

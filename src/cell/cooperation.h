@@ -56,7 +56,9 @@ class Cooperation {
   void serve(u32 port, std::function<void(os::UnixStream)> accept);
   void beat();
   void look();
+  void set_deadline(u64 ticks);
   void ask_device();
+  void fill_in_device(control::Report& report) const;
   void ask_for_what_is_short();
   void ask_now(Pages more, u64 deadline, u64 number);
   bool is_spent() const;

@@ -231,9 +231,11 @@ void ManagedCell::count_memory(control::Report& report) const {
   report.compressed_pages = in(PageState::kCompressed);
   report.compressed_bytes = bytes_of(usage.store).raw;
   report.swapped_pages = in(PageState::kSwapped);
+  report.pages_in = usage.unpacked.raw;
+  report.pages_out = usage.packed.raw;
   if (swap_ == nullptr) return;
-  report.pages_in = swap_->counts().read.raw;
-  report.pages_out = swap_->counts().written.raw;
+  report.pages_in += swap_->counts().read.raw;
+  report.pages_out += swap_->counts().written.raw;
 }
 
 void ManagedCell::end(ExitStatus status, const std::string& reason) {

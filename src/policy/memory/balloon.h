@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <vector>
@@ -15,6 +16,10 @@ namespace cloister::policy::memory {
 
 // The largest part of a machine that a balloon takes: its kernel needs the rest to live.
 inline constexpr Fraction kLargestBalloon = Fraction::percent(65);
+
+// How much a second a balloon is to grow where nobody waits for it: the whole machine in 16 seconds, for the
+// guest's kernel finds what is idle while its programs go on. 64 MiB at least.
+constexpr Units unhurried(Units configured) { return std::max(Units{configured.raw / 16}, Units{16'384}); }
 
 // One balloon application, as it told of itself.
 struct BalloonApplication {

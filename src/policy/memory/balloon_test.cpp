@@ -58,6 +58,11 @@ TEST(ShareBalloon, AnyPartsAreWithinTheirBounds) {
   }
 }
 
+TEST(BalloonPace, WhereNobodyWaitsItTakesSixteenSecondsForAMachine) {
+  EXPECT_EQ(unhurried({1'048'576}), Units{65'536});
+  EXPECT_EQ(unhurried({100'000}), Units{16'384}) << "and no longer for a small one";
+}
+
 TEST(BalloonLoop, WithoutPressureItIsWhatTheHostWishes) {
   BalloonLoop loop(kConfigured);
   EXPECT_EQ(loop.decide({5000}, {0}, kCalm, at(0)), Units{5000});
