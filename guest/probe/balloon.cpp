@@ -297,7 +297,7 @@ int balloon_hold(unsigned long long mib, Hold how) {
     const std::uint64_t begin = ticks();
     for (std::uint64_t page = 0; page < piece; page += kPage) write_mark(own + at + page, mark);
     const std::uint64_t middle = ticks();
-    given += give(own + at, piece / kPage).results[0];
+    given += how == Hold::kUnnamed ? piece / kPage : give(own + at, piece / kPage).results[0];
     writing += middle - begin;
     giving += ticks() - middle;
   }

@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   if (verb == "balloon-shapes" && argc == 2) return balloon_shapes();
   if (verb == "balloon-hold" && argc == 3) return balloon_hold(value(2), Hold::kWhole);
   if (verb == "balloon-scatter" && argc == 3) return balloon_hold(value(2), Hold::kScattered);
+  if (verb == "balloon-unnamed" && argc == 3) return balloon_hold(value(2), Hold::kUnnamed);
   if (verb == "library" && argc == 2) return use_library();
   if (verb == "touch" && (argc == 3 || argc == 4)) return touch(value(2), argc == 4 ? value(3) : 0);
   if (verb == "condition" && argc == 2) return show_condition();
@@ -34,8 +35,9 @@ int main(int argc, char** argv) {
                "usage: cloister-probe blocks DEVICE SEED MIB | flush FILE | pages SEED MIB | vsock-echo PORT "
                "| vsock-ask PORT LINE |\n"
                "                      balloon-refusals | balloon-shapes | balloon-hold MIB | "
-               "balloon-scatter MIB | touch MIB [MIB_A_SECOND] |\n"
-               "                      library | condition | condition-cost TIMES | condition-wait CHANGES |\n"
+               "balloon-scatter MIB | balloon-unnamed MIB |\n"
+               "                      touch MIB [MIB_A_SECOND] | library | condition | condition-cost TIMES "
+               "| condition-wait CHANGES |\n"
                "                      condition-epoll RECORDS | listen PATH | stillness SECONDS\n");
   return 2;
 }

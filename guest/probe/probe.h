@@ -30,9 +30,9 @@ int balloon_refusals();
 // Gives up memory that is then split, let go of in part, made read-only, or shared with a child.
 int balloon_shapes();
 // Gives up so much memory, says how much of it was taken, and keeps it until it is killed; or each second
-// page of it, and lets go of those between, so that what is kept lies scattered. At SIGUSR1 says whether what
-// it keeps reads as it should.
-enum class Hold { kWhole, kScattered };
+// page of it, and lets go of those between, so that what is kept lies scattered; or all of it, but names no
+// page to the host. At SIGUSR1 says whether what it keeps reads as it should.
+enum class Hold { kWhole, kScattered, kUnnamed };
 int balloon_hold(unsigned long long mib, Hold how);
 // What a program does with libcloister-guest in C++, and in a child that it makes meanwhile.
 int use_library();

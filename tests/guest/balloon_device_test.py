@@ -17,6 +17,18 @@ class Device(balloon_test.BalloonCase):
         self.wait(lambda: self.balloon()["told"] > 50 * MIB, "the device's balloon is told of")
         self.assertEqual(self.balloon()["applications"], 0)
 
+    def test_a_kernel_without_the_agent_tells_of_its_memory_and_reports_what_is_free(self):
+        self.begin(agent=None)
+        self.wait(lambda: {"free", "available", "total"} <= set(self.memory()["guest"]), "its kernel says what it has")
+        told = self.memory()["guest"]
+        kernel = 1024 * int(self.run_in("awk '/MemTotal/ {print $2}' /proc/meminfo").split()[-1])
+        self.assertEqual(told["total"], kernel)
+        self.assertLess(told["free"], told["total"])
+        self.fill()  # and it is free again
+        self.wait(lambda: self.memory()["given_free"] > 150 * MIB, "it reports what is free")
+        self.wait(lambda: self.memory()["used"] < 150 * MIB, "which is the host's again")
+        self.assertLess(self.memory()["guest"]["free"], self.memory()["guest"]["total"])
+
     def test_it_stands_in_for_an_application_and_gives_way(self):
         self.begin(agent=None)
         self.order_of_the_device(130)
@@ -27,6 +39,20 @@ class Device(balloon_test.BalloonCase):
         self.wait(lambda: self.balloon()["told"] < told, "it is smaller")
         self.order_of_the_device(130)
         self.assert_log_is_clean()
+
+    def test_an_agent_that_comes_takes_over(self):
+        self.begin(agent=None)
+        self.order_of_the_device(130)
+        self.start_agent()
+        self.wait(lambda: self.inflated() == 0, "the device's balloon is let go")
+        self.wait(lambda: self.balloon()["told"] > 50 * MIB and self.balloon()["pages"] > 50 * MIB, "the agent's takes its place")
+        self.assertLessEqual(self.memory()["held"], 130 * MIB)
+        self.assert_log_is_clean()
+
+    def inflated(self):
+        """Pages that the kernel's driver holds, by its own count."""
+        counts = dict(line.split() for line in self.run_in("cat /proc/vmstat").splitlines() if line.startswith("balloon_"))
+        return int(counts["balloon_inflate"]) - int(counts["balloon_deflate"])
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class BalloonCase(unittest.TestCase):
         cls.files = tempfile.TemporaryDirectory(dir="/tmp")
         cls.addClassCleanup(cls.files.cleanup)
         cls.addClassCleanup(cls.end_machine)
-        pathlib.Path(cls.files.name).chmod(0o755)
+        pathlib.Path(cls.files.name).chmod(0o777)
         programs = {f"bin/{name}": harness.GUEST_PROGRAMS / name for name in cls.PROGRAMS}
         cls.ramdisk = harness.initrd_with(cls.image / "initrd", {**programs, **cls.FILES}, cls.files.name)
 
@@ -51,7 +51,9 @@ class BalloonCase(unittest.TestCase):
         disk = support.make_disk(pathlib.Path(cls.files.name) / "swap", cls.WHOLE)
         disk.chmod(0o666)
         cls.host = daemon.Daemon("2GiB", period="1s", longest_period="2s", scan_share=0)  # like pages would leave less to give
-        cls.host.launch("m", cls.image, initrd=cls.ramdisk, memory=f"{cls.WHOLE}MiB", disk=str(disk), **cls.OPTIONS)
+        overlay = disk.with_name("overlay")
+        overlay.unlink(missing_ok=True)
+        cls.host.launch("m", cls.image, initrd=cls.ramdisk, memory=f"{cls.WHOLE}MiB", disk=f"{disk},overlay={overlay}", **cls.OPTIONS)
         cls.shell = cls.host.shell_of("m")
 
     @classmethod
@@ -160,6 +162,17 @@ class Calls(BalloonCase):
         self.run_in("kill -9 $(pidof cloister-probe)")
         self.run_in("cloister-probe touch 150")
         self.wait(lambda: self.balloon()["pages"] < 50 * MIB, "its pages are in use again")
+        self.assert_log_is_clean()
+
+    def test_pages_that_nobody_names_are_found_by_looking(self):
+        self.begin(agent=None)
+        pages = self.hold(90, "unnamed")
+        self.assertLess(self.balloon()["pages"], 8 * MIB, "nobody has said anything")
+        held = self.memory()["held"]
+        self.limit(held // MIB - 110)  # what is free in the guest does not suffice
+        self.wait(lambda: self.memory()["held"] <= held - 109 * MIB, "they are taken where memory is wanted")
+        self.wait(lambda: self.balloon()["pages"] > 40 * MIB, "and known for what they are")
+        self.assert_held(pages)
         self.assert_log_is_clean()
 
     def test_a_restart_while_a_program_inflates(self):
@@ -301,13 +314,20 @@ class Agent(BalloonCase):
             self.run_in("cloister-probe touch 150", 200)
         self.assert_log_is_clean()
 
-    def test_pages_that_the_guest_swaps_out_are_counted_and_come_to_no_harm(self):
+    def test_pages_that_the_guest_swaps_out_are_counted_take_no_space_and_come_to_no_harm(self):
         self.begin()
+        overlay = pathlib.Path(self.files.name) / "overlay"
+        before = overlay.stat().st_blocks * 512
         self.run_in("mkswap /dev/vda && swapon /dev/vda")
         held = self.hold(70)
         # More than the guest has beside what is held: its kernel swaps, the balloon's pages among others.
         self.run_in("cloister-probe touch 200", 400)
-        self.wait(lambda: self.balloon()["written"] > MIB, "they were seen on their way to the disk")
+        self.wait(lambda: self.balloon()["elided"] > 16 * MIB, "they were seen on their way to the disk")
+        written, elided = (self.balloon()[name] for name in ("written", "elided"))
+        self.assertEqual(written, elided, "a page of swap is one of the disk")
+        used = 1024 * int(self.run_in("awk 'NR > 1 {print $4}' /proc/swaps").split()[-1])
+        # What else was swapped out takes its clusters, of which the balloon's pages are a part.
+        self.assertLess(overlay.stat().st_blocks * 512 - before, max(used - elided, 0) + elided // 2 + 16 * MIB)
         swapped = self.run_in("grep VmSwap /proc/$(pidof cloister-probe)/status").split()
         self.assertGreater(int(swapped[1]), 1024, "they are in the guest's swap")
         self.assert_held(held)
