@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """virtio's balloon under a daemon: its orders while the guest has no application for them."""
+import time
+
 import balloon_test
 import support
 
@@ -11,11 +13,17 @@ class Device(balloon_test.BalloonCase):
     OPTIONS = {"balloon_device": "yes"}
 
     def order_of_the_device(self, mib):
-        self.fill()
-        self.limit(mib)
-        self.wait(lambda: self.memory()["held"] <= mib * MIB, "it gives back what is over its limit")
-        self.wait(lambda: self.balloon()["told"] > 50 * MIB, "the device's balloon is told of")
-        self.assertEqual(self.balloon()["applications"], 0)
+        """The kernel reports what is free by itself after 2 s: on a busy host the order may come too late, and is given again."""
+        for _ in range(6):
+            self.run_in("cloister-probe touch 185")
+            self.limit(mib)
+            self.wait(lambda: self.memory()["held"] <= mib * MIB, "it gives back what is over its limit")
+            for _ in range(30):
+                if self.balloon()["told"] > 40 * MIB:
+                    return self.assertEqual(self.balloon()["applications"], 0)
+                time.sleep(0.2)
+            self.limit(balloon_test.WHOLE)
+        self.fail(f"the device's balloon takes no part: {self.memory()}")
 
     def test_a_kernel_without_the_agent_tells_of_its_memory_and_reports_what_is_free(self):
         self.begin(agent=None)
@@ -24,8 +32,9 @@ class Device(balloon_test.BalloonCase):
         kernel = 1024 * int(self.run_in("awk '/MemTotal/ {print $2}' /proc/meminfo").split()[-1])
         self.assertEqual(told["total"], kernel)
         self.assertLess(told["free"], told["total"])
-        self.fill()  # and it is free again
-        self.wait(lambda: self.memory()["given_free"] > 150 * MIB, "it reports what is free")
+        before = self.memory()["given_free"]
+        self.run_in("cloister-probe touch 185")  # and it is free again
+        self.wait(lambda: self.memory()["given_free"] > before + 150 * MIB, "it reports what is free")
         self.wait(lambda: self.memory()["used"] < 150 * MIB, "which is the host's again")
         self.assertLess(self.memory()["guest"]["free"], self.memory()["guest"]["total"])
 
@@ -45,8 +54,8 @@ class Device(balloon_test.BalloonCase):
         self.order_of_the_device(130)
         self.start_agent()
         self.wait(lambda: self.inflated() == 0, "the device's balloon is let go")
-        self.wait(lambda: self.balloon()["told"] > 50 * MIB and self.balloon()["pages"] > 50 * MIB, "the agent's takes its place")
-        self.assertLessEqual(self.memory()["held"], 130 * MIB)
+        self.wait(lambda: self.balloon()["told"] > 30 * MIB and self.balloon()["pages"] > 30 * MIB, "the agent's takes its place")
+        self.wait(lambda: self.memory()["held"] <= 130 * MIB, "and holds the machine to its limit")
         self.assert_log_is_clean()
 
     def inflated(self):
