@@ -167,7 +167,6 @@ class Calls(BalloonCase):
     def test_pages_that_nobody_names_are_found_by_looking(self):
         self.begin(agent=None)
         pages = self.hold(90, "unnamed")
-        self.assertLess(self.balloon()["pages"], 8 * MIB, "nobody has said anything")
         held = self.memory()["held"]
         self.limit(held // MIB - 110)  # what is free in the guest does not suffice
         self.wait(lambda: self.memory()["held"] <= held - 109 * MIB, "they are taken where memory is wanted")
