@@ -19,6 +19,7 @@ namespace cloister::agent {
 namespace {
 
 using testing_servers::kMiB;
+using testing_servers::turn;
 
 // What listens for commands in a machine with G1: a full collection leaves what lives, and what may be free
 // of it.
@@ -124,20 +125,10 @@ class JvmTest : public testing::Test {
     settings.collect = collect;
     return make_jvm(loop_, settings);
   }
-  Program::Figures ask(Program& program) {
-    std::optional<Program::Figures> answer;
-    program.ask([&](const std::optional<Program::Figures>& figures, const std::string& why) {
-      EXPECT_EQ(why, "");
-      answer = figures.value_or(Program::Figures{});
-    });
-    while (!answer) loop_.turn(50);
-    return *answer;
-  }
-  std::string turn(Program& program, std::uint64_t limit) {
-    std::optional<std::string> answer;
-    program.turn_to(limit, [&](const std::string& why) { answer = why; });
-    while (!answer) loop_.turn(50);
-    return *answer;
+  Program::Figures figures_of(Program& program) {
+    const auto answer = testing_servers::ask(loop_, program);
+    EXPECT_EQ(answer.why, "");
+    return answer.figures.value_or(Program::Figures{});
   }
 
   Loop loop_;
@@ -147,13 +138,13 @@ class JvmTest : public testing::Test {
 TEST_F(JvmTest, IsAskedToListenOnceAndAnswers) {
   Machine machine(loop_, folder_);
   const auto jvm = program(false);
-  const Program::Figures figures = ask(*jvm);
+  const Program::Figures figures = figures_of(*jvm);
   EXPECT_TRUE(machine.listens());
   EXPECT_EQ(figures.used, 264 * kMiB);
   EXPECT_EQ(figures.ceiling, 512 * kMiB);
   EXPECT_EQ(figures.limit, 512 * kMiB) << "none is the whole heap";
   EXPECT_EQ(figures.least, 44 * kMiB);
-  ask(*jvm);
+  figures_of(*jvm);
   EXPECT_EQ(machine.signals, 1);
   EXPECT_FALSE(std::filesystem::exists(machine.mark()));
 }
@@ -161,32 +152,32 @@ TEST_F(JvmTest, IsAskedToListenOnceAndAnswers) {
 TEST_F(JvmTest, ShrinksByACollectionWhereThatIsWished) {
   Machine machine(loop_, folder_);
   const auto jvm = program(true);
-  EXPECT_EQ(turn(*jvm, 96 * kMiB), "");
+  EXPECT_EQ(turn(loop_, *jvm, 96 * kMiB), "");
   using Orders = std::vector<std::string>;
   EXPECT_EQ(machine.listener().orders,
             (Orders{"setflag SoftMaxHeapSize 100663296", "setflag MinHeapFreeRatio 5",
                     "setflag MaxHeapFreeRatio 10", "jcmd GC.run "}));
-  const Program::Figures after = ask(*jvm);
+  const Program::Figures after = figures_of(*jvm);
   EXPECT_EQ(after.limit, 96 * kMiB);
   EXPECT_LT(after.used, 70 * kMiB);
   machine.listener().orders.clear();
-  EXPECT_EQ(turn(*jvm, 200 * kMiB), "");
+  EXPECT_EQ(turn(loop_, *jvm, 200 * kMiB), "");
   EXPECT_EQ(machine.listener().orders, (Orders{"setflag SoftMaxHeapSize 209715200"})) << "growth needs none";
 }
 
 TEST_F(JvmTest, CollectsNothingByItself) {
   Machine machine(loop_, folder_);
   const auto jvm = program(false);
-  EXPECT_EQ(turn(*jvm, 96 * kMiB), "");
+  EXPECT_EQ(turn(loop_, *jvm, 96 * kMiB), "");
   EXPECT_EQ(machine.listener().orders.size(), 1u);
 }
 
 TEST_F(JvmTest, WhatItRefusesIsTold) {
   Machine machine(loop_, folder_);
   const auto jvm = program(false);
-  ask(*jvm);
+  figures_of(*jvm);
   machine.listener().refusal = "only 'writeable' flags can be set";
-  EXPECT_EQ(turn(*jvm, 96 * kMiB), machine.listener().refusal);
+  EXPECT_EQ(turn(loop_, *jvm, 96 * kMiB), machine.listener().refusal);
 }
 
 TEST_F(JvmTest, WhatIsNoneIsLeftInPeace) {

@@ -14,9 +14,12 @@
 namespace cloister::agent {
 namespace {
 
+using testing_servers::Answer;
+using testing_servers::ask;
 using testing_servers::kMiB;
 using testing_servers::Memcached;
 using testing_servers::Redis;
+using testing_servers::turn;
 
 class ServersTest : public testing::Test {
  protected:
@@ -41,24 +44,6 @@ class ServersTest : public testing::Test {
   }
   std::string place() const { return folder_ + "/server"; }
 
-  struct Answer {
-    std::optional<Program::Figures> figures;
-    std::string why;
-  };
-  Answer ask(Program& program) {
-    std::optional<Answer> answer;
-    program.ask([&](const std::optional<Program::Figures>& figures, const std::string& why) {
-      answer = {figures, why};
-    });
-    while (!answer) loop_.turn(5);
-    return *answer;
-  }
-  std::string turn(Program& program, std::uint64_t limit) {
-    std::optional<std::string> answer;
-    program.turn_to(limit, [&](const std::string& why) { answer = why; });
-    while (!answer) loop_.turn(5);
-    return *answer;
-  }
   // All of the way: the bridge hears that memory is wanted, and the program has to make room.
   template <typename Until>
   void shrink(const BridgeSettings& settings, Until until) {
@@ -81,7 +66,7 @@ class ServersTest : public testing::Test {
 TEST_F(ServersTest, MemcachedTellsWhatItUsesAndMayUse) {
   Memcached server(loop_, place());
   server.used = 123'456'789;
-  const Answer answer = ask(*program("memcached pages"));
+  const Answer answer = ask(loop_, *program("memcached pages"));
   ASSERT_TRUE(answer.figures) << answer.why;
   EXPECT_EQ(answer.figures->used, 123'456'789u);
   EXPECT_EQ(answer.figures->limit, 400 * kMiB);
@@ -92,8 +77,8 @@ TEST_F(ServersTest, MemcachedTellsWhatItUsesAndMayUse) {
 TEST_F(ServersTest, MemcachedIsTurnedByWholeMebibytesAndKeepsEight) {
   Memcached server(loop_, place());
   const auto memcached = program("memcached pages");
-  EXPECT_EQ(turn(*memcached, 150 * kMiB + 5), "");
-  EXPECT_EQ(turn(*memcached, 3 * kMiB), "");
+  EXPECT_EQ(turn(loop_, *memcached, 150 * kMiB + 5), "");
+  EXPECT_EQ(turn(loop_, *memcached, 3 * kMiB), "");
   EXPECT_EQ(server.asked, "cache_memlimit 150\r\ncache_memlimit 8\r\n");
 }
 
@@ -102,18 +87,18 @@ TEST_F(ServersTest, WhatMemcachedRefusesIsTold) {
   const auto memcached = program("memcached pages");
   for (const std::string why : {"ERROR", "CLIENT_ERROR unauthenticated", "SERVER_ERROR out of memory"}) {
     server.refusal = why + "\r\n";
-    const Answer answer = ask(*memcached);
+    const Answer answer = ask(loop_, *memcached);
     EXPECT_FALSE(answer.figures);
     EXPECT_EQ(answer.why, why);
-    EXPECT_EQ(turn(*memcached, 100 * kMiB), why);
+    EXPECT_EQ(turn(loop_, *memcached, 100 * kMiB), why);
   }
   server.refusal = "STAT pid 77\r\nEND\r\n";
-  EXPECT_NE(ask(*memcached).why.find("neither bytes nor limit_maxbytes"), std::string::npos);
+  EXPECT_NE(ask(loop_, *memcached).why.find("neither bytes nor limit_maxbytes"), std::string::npos);
 }
 
 TEST_F(ServersTest, AServerThatIsNotThereIsTold) {
-  EXPECT_NE(ask(*program("memcached pages")).why, "");
-  EXPECT_NE(turn(*program("redis cache"), kMiB), "");
+  EXPECT_NE(ask(loop_, *program("memcached pages")).why, "");
+  EXPECT_NE(turn(loop_, *program("redis cache"), kMiB), "");
 }
 
 TEST_F(ServersTest, MemcachedShrinksToItsFloorWhenMemoryIsWanted) {
@@ -150,14 +135,14 @@ TEST_F(ServersTest, ValkeyShrinksAsRedisDoes) {
   Redis server(loop_, place());
   server.server = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\n";
   const auto valkey = program("valkey cache");
-  const Answer answer = ask(*valkey);
+  const Answer answer = ask(loop_, *valkey);
   ASSERT_TRUE(answer.figures) << answer.why;
   EXPECT_EQ(answer.figures->used, 300 * kMiB);
   EXPECT_EQ(answer.figures->resident, 320 * kMiB);
   EXPECT_TRUE(answer.figures->can_shrink);
-  EXPECT_EQ(turn(*valkey, 200 * kMiB), "");
+  EXPECT_EQ(turn(loop_, *valkey, 200 * kMiB), "");
   EXPECT_EQ(server.limit, 200 * kMiB);
-  ask(*valkey);
+  ask(loop_, *valkey);
   EXPECT_EQ(server.purges, 1);
   EXPECT_EQ(server.resident, 200 * kMiB);
   shrink(configured("valkey cache"), [&] { return server.limit < 200 * kMiB; });

@@ -10,10 +10,12 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <optional>
 #include <sstream>
 #include <string>
 
 #include "agent/loop.h"
+#include "agent/program.h"
 
 // Servers as far as the bridge speaks to them, in the thread of the loop that speaks.
 namespace cloister::agent::testing_servers {
@@ -149,5 +151,25 @@ class Memcached : public Server {
     return "OK\r\n";
   }
 };
+
+// What a program answers, in the loop that it is asked in.
+struct Answer {
+  std::optional<Program::Figures> figures;
+  std::string why;
+};
+inline Answer ask(Loop& loop, Program& program) {
+  std::optional<Answer> answer;
+  program.ask([&](const std::optional<Program::Figures>& figures, const std::string& why) {
+    answer = {figures, why};
+  });
+  while (!answer) loop.turn(5);
+  return *answer;
+}
+inline std::string turn(Loop& loop, Program& program, std::uint64_t limit) {
+  std::optional<std::string> answer;
+  program.turn_to(limit, [&](const std::string& why) { answer = why; });
+  while (!answer) loop.turn(5);
+  return *answer;
+}
 
 }  // namespace cloister::agent::testing_servers

@@ -65,7 +65,7 @@ enum { /* levels */
        CLOISTER_AMPLE = 0,
        CLOISTER_SOFT = 1,    /* give what costs little: free memory, cold caches */
        CLOISTER_HARD = 2,    /* give what you can make again */
-       CLOISTER_CRITICAL = 3 /* the machine stands still for want of memory */
+       CLOISTER_CRITICAL = 3 /* the machine stands still for want of memory, a quarter of its time at least */
 };
 
 struct cloister_condition {

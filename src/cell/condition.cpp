@@ -50,6 +50,8 @@ MemoryCondition::News MemoryCondition::update(const Facts& facts) {
   const control::Standing standing = standing_.value_or(control::Standing{0, 0, all, all});
   ConditionInputs inputs = inputs_of(facts, standing);
   inputs.swap_in_rate = {swap_ins_.update(facts.swapped_in.raw, facts.now)};
+  inputs.ran = Nanos{ran_.update(facts.ran.raw, facts.now)};
+  inputs.waited = Nanos{waited_.update(facts.usage.waited.raw, facts.now)};
   inputs.unpack_rate = {unpacked_.update(facts.usage.unpacked.raw, facts.now)};
   had_applications_ |= facts.balloon.applications != 0;
   cloister_condition& record = record_;

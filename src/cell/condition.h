@@ -29,6 +29,7 @@ class MemoryCondition {
     Pages balloon_written;  // pages of the value that the guest wrote to its disks, ever
     BalloonPort::Figures balloon;
     bool standing_still = false;
+    Nanos ran;  // by all harts, ever
     Nanos now;
     u64 ticks = 0;
   };
@@ -46,6 +47,7 @@ class MemoryCondition {
   u64 deadline_ = 0;
   policy::memory::LevelTracker level_;
   policy::memory::Rate swap_ins_, page_outs_;
+  policy::memory::Rate ran_, waited_;
   policy::memory::Rate unpacked_{Nanos{16'000'000'000}};
   bool had_applications_ = false;
   cloister_condition record_{};

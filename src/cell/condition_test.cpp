@@ -126,6 +126,21 @@ TEST_F(ConditionTest, PackedPagesThatComeBackAllTheTimeAreTooManyAnEighthOfThemE
   EXPECT_EQ(record().swap_in_rate, 0u) << "the programs' gate is for what comes from swap";
 }
 
+// Where swap is slow, so few pages that they would be nothing elsewhere.
+TEST_F(ConditionTest, WaitingForThemAQuarterOfTheTimeIsStandingStill) {
+  stand(HostState::kHigh, 50'000);
+  facts.usage.frames = {50'000};
+  in(PageState::kSwapped) = {9'000};
+  for (int second = 0; second < 10; ++second) {
+    facts.swapped_in += Pages{300};
+    facts.ran += Nanos{900'000'000};
+    facts.usage.waited += Nanos{u64{second < 5 ? 100u : 500u} * 1'000'000};
+    update();
+    EXPECT_EQ(record().level == CLOISTER_CRITICAL, second > 4) << second;
+    EXPECT_EQ(condition.is_short(), second > 2) << second;
+  }
+}
+
 TEST_F(ConditionTest, RatesAreInBytesASecond) {
   update();
   facts.swapped_in = {1000};

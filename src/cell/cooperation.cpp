@@ -96,6 +96,7 @@ void Cooperation::look() {
   facts.balloon_written = machine_.balloon_pages_written();
   facts.balloon = balloon_port_.figures();
   facts.standing_still = still_;
+  facts.ran = machine_.run_time();
   facts.now = os::monotonic_now();
   facts.ticks = machine_.ticks();
   const auto news = condition_.update(facts);

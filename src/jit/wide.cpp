@@ -22,7 +22,7 @@ namespace cloister::jit {
 namespace {
 
 // Bound: how often a region is entered, after a look that was in vain, until the next.
-constexpr i32 kFewestRefusals = 4, kMostRefusals = 4096;
+constexpr i32 kMostRefusals = 4096;
 // What was entered a quarter as often as what is very hot is worth its place in a wide region.
 constexpr i64 kWarm = 4;
 // One of so many blocks must be in no such region yet, or no longer made anew, for another to be made: the
@@ -179,7 +179,7 @@ bool Translator::find_in_place(hart::Core& core, Region& region, x64::Header& he
   if (found) {
     header.page = at;
     header.tags = tags;
-    header.patience = kFewestRefusals;
+    header.patience = x64::Header::kFewestRefusals;
     header.refusals = 0;
   } else {
     header.refusals = header.patience;

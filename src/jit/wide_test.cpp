@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "hart/testing_guest.h"
-#include "jit/translator.h"
+#include "jit/testing/two_engines.h"
 
 // Regions of several pages: that there are such, and that they do what the pages say that are mapped now.
 namespace cloister::jit {
 namespace {
 
 using namespace hart::testing;
+using testing::Side;
 
 // A loop that calls a function of the next page, both in pages that are mapped elsewhere than they lie.
 constexpr u64 kLoopAt = 0xc0000000, kFunctionAt = kLoopAt + kPageSize;
@@ -18,8 +18,8 @@ constexpr u32 kReturn = 0x00008067;
 constexpr u64 kUsual = kAll | kUsed;
 constexpr u64 kRounds = 3000;
 
-struct Wide : ::testing::Test {
-  Wide() {
+struct Wide : testing::TwoEngines {
+  Wide() : TwoEngines(200) {
     each([](Side& side) {
       side.guest.put(kLoop,
                      {addi(s2, ra, 0), branch(Op::beq, a1, zero, 16), code(Op::jal, ra, 0, 0, kDown - 8),
@@ -30,17 +30,6 @@ struct Wide : ::testing::Test {
       side.tables.map(kFunctionAt, kFunction, kUsual);
       side.tables.activate();
     });
-  }
-
-  struct Side {
-    explicit Side(hart::HartOptions options) : guest(options) {}
-    TestGuest guest;
-    TestTables tables{guest, isa::kSv39};
-  };
-  template <typename Do>
-  void each(Do act) {
-    act(translated);
-    act(interpreted);
   }
 
   // What a0 is behind so many rounds, on both engines.
@@ -68,11 +57,6 @@ struct Wide : ::testing::Test {
       side.guest.run({sfence(t0)});
     });
   }
-
-  std::unique_ptr<Translator> translator =
-      Translator::create({.code_cache = Bytes{kMiB}, .hot = 2, .very_hot = 200}).take();
-  Side translated{hart::HartOptions{.translator = translator.get()}};
-  Side interpreted{hart::HartOptions{}};
 };
 
 TEST_F(Wide, LoopsWithCallsToAnotherPageAreOneRegion) { warm_up(); }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "hart/testing_guest.h"
-#include "jit/translator.h"
+#include "jit/testing/two_engines.h"
 
 // cbo.zero in translated code: what it clears, who may, and where it traps, as with the interpreter.
 namespace cloister::jit {
 namespace {
 
 using namespace hart::testing;
+using testing::Side;
 
 constexpr u64 kClearing = hart::testing::kCode + 0x4000;
 constexpr u64 kMapped = 0xc0000000,
@@ -19,8 +19,8 @@ constexpr u64 kFilling = 0x1122334455667788;
 
 u32 cbo_zero(u32 rs1) { return code(Op::cbo_zero, 0, rs1, 0); }
 
-struct ZeroBlock : ::testing::Test {
-  ZeroBlock() {
+struct ZeroBlock : testing::TwoEngines {
+  ZeroBlock() : TwoEngines(8) {
     each([](Side& side) {
       side.guest.put(kClearing, {addi(s2, s2, 1), cbo_zero(a0), addi(s3, s3, 1), kBack});
       side.guest.put(kClearing + 0x800, {addi(s2, s2, 1), cbo_zero(a0), addi(s3, s3, 1), kUserCall});
@@ -31,17 +31,6 @@ struct ZeroBlock : ::testing::Test {
       side.tables.map(kUserCode, kClearing, kAll | kUsed | pte::kUser);
       side.tables.activate();
     });
-  }
-
-  struct Side {
-    explicit Side(hart::HartOptions options) : guest(options) {}
-    TestGuest guest;
-    TestTables tables{guest, isa::kSv39};
-  };
-  template <typename Do>
-  void each(Do act) {
-    act(translated);
-    act(interpreted);
   }
 
   // Of the supervisor. Fills the page and its neighbours first.
@@ -98,11 +87,6 @@ struct ZeroBlock : ::testing::Test {
     for (int i = 0; i < 50; ++i) ASSERT_FALSE(clear(kMapped + 64).has_value());
     ASSERT_GT(translator->statistics().regions, 0u);
   }
-
-  std::unique_ptr<Translator> translator =
-      Translator::create({.code_cache = Bytes{kMiB}, .hot = 2, .very_hot = 8}).take();
-  Side translated{hart::HartOptions{.translator = translator.get()}};
-  Side interpreted{hart::HartOptions{}};
 };
 
 TEST_F(ZeroBlock, ClearsThePageThatItsAddressLiesInAndNothingElse) {

@@ -31,7 +31,7 @@ auto most_first(const Map& map, Key key) {
 bool is_code(char kind) { return kind == 't' || kind == 'T' || kind == 'w' || kind == 'W'; }
 
 std::string place_of(const Symbols& symbols, u64 pc, bool supervisor) {
-  return supervisor ? symbols.name_of(pc) : fmt::format("user {:#x}", pc & ~kPageMask);
+  return supervisor ? symbols.name_of(pc) : "user " + symbols.name_of(pc);
 }
 
 }  // namespace

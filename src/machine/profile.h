@@ -13,7 +13,7 @@
 namespace cloister::machine {
 
 // Names of guest code addresses, from the lines of `nm`, System.map or /proc/kallsyms: "ffffffff80000000 T
-// name". Lines of other kinds are passed over.
+// name". Lines of other kinds are passed over. A program's lines serve for each process that has code there.
 class Symbols {
  public:
   Symbols() = default;

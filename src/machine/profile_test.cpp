@@ -16,7 +16,8 @@ const Symbols kSymbols{
     "nonsense\n"
     "0000000000000000 T hidden\n"
     "ffffffff80002000 D data\n"
-    "ffffffff80002800 W weak\n"};
+    "ffffffff80002800 W weak\n"
+    "0000000000200400 T main\n"};
 
 TEST(Symbols, NameTheFunctionThatAnAddressLiesIn) {
   EXPECT_EQ(kSymbols.name_of(0xffffffff80001000), "start");
@@ -36,11 +37,13 @@ TEST(Profile, PutsTheFunctionWithMostSamplesFirst) {
   samples.add(0xffffffff80002900, true);
   for (int i = 0; i < 3; ++i) samples.add(0xffffffff80001004 + 8 * static_cast<u64>(i), true);
   samples.add(0x10010, false);
+  for (int i = 0; i < 5; ++i) samples.add(0x200404, false);
   Profile profile;
   profile.add(samples, kSymbols);
   const std::string text = profile.text();
-  EXPECT_THAT(text, HasSubstr("60.00           0  start"));
-  EXPECT_THAT(text, HasSubstr("20.00           0  user 0x10000"));
+  EXPECT_THAT(text, HasSubstr("30.00           0  start"));
+  EXPECT_THAT(text, HasSubstr("10.00           0  user 0x10000"));
+  EXPECT_THAT(text, HasSubstr("50.00           0  user main"));
   EXPECT_LT(text.find("start"), text.find("weak"));
 }
 

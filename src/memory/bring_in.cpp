@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/os/clock.h"
 #include "memory/guest_copy.h"
 #include "memory/guest_memory.h"
 
@@ -40,7 +41,8 @@ std::vector<Gpn> swapped_neighbours(const PageTable& table, Gpn page) {
 }  // namespace
 
 bool GuestMemory::bring_in(std::span<const Gpn> pages, Access access) {
-  return table_.holders().while_parked([&] {
+  const Nanos begun = os::monotonic_now();
+  const bool done = table_.holders().while_parked([&] {
     if (pages.size() == 1 && bring_in_with_neighbours(pages[0], access)) return true;
     bool good = true;
     while (!pages.empty()) {
@@ -51,6 +53,8 @@ bool GuestMemory::bring_in(std::span<const Gpn> pages, Access access) {
     }
     return good;
   });
+  waited_.fetch_add((os::monotonic_now() - begun).raw, std::memory_order_relaxed);
+  return done;
 }
 
 bool GuestMemory::bring_in_batch(std::span<const Gpn> pages, Access access, Pages credit) {

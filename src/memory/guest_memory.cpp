@@ -231,6 +231,7 @@ GuestMemory::Usage GuestMemory::usage() const {
   usage.unused = stock_.stocked();
   usage.packed = {packed_.load()};
   usage.unpacked = {unpacked_.load()};
+  usage.waited = Nanos{waited_.load()};
   return usage;
 }
 

@@ -242,7 +242,7 @@ class GuestMemory {
   const Vault* vault_ = nullptr;
   VaultBooks* books_ = nullptr;
   SwapFile* swap_ = nullptr;
-  std::atomic<u64> last_swapped_in_{0}, packed_{0}, unpacked_{0};  // a page; two counts
+  std::atomic<u64> last_swapped_in_{0}, packed_{0}, unpacked_{0}, waited_{0};  // page, counts, nanoseconds
 };
 
 }  // namespace cloister::memory

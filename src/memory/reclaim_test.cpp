@@ -98,12 +98,14 @@ TEST_F(ReclaimTest, WhatIsPackedComesBackAsItWas) {
   }
   EXPECT_EQ(memory->usage().packed, Pages{100});
   EXPECT_EQ(memory->usage().unpacked, Pages{0});
+  EXPECT_EQ(memory->usage().waited, Nanos{0});
   CachingHart hart(*memory);
   hart.enter();
   for (u64 page = 0; page < 100; ++page) hart.load(word_at(page, 0));
   hart.leave();
   EXPECT_EQ(in(PageState::kPrivate), 100u);
   EXPECT_EQ(memory->usage().unpacked, Pages{100});
+  EXPECT_GT(memory->usage().waited, Nanos{0});
   EXPECT_EQ(memory->usage().store, Pages{0});
   for (u64 page = 0; page < 100; ++page) EXPECT_EQ(get(page), text(page));
   memory->check_invariants();

@@ -14,6 +14,7 @@ struct Usage {
   Pages store;                  // frames of the compressed store
   Pages packed;                 // ever, into that store
   Pages unpacked;               // of these, brought back to be used
+  Nanos waited;                 // ever, by whoever needed a page that had to be brought back or had no frame
 
   Pages in(PageState state) const { return in_state[static_cast<int>(state)]; }
 };

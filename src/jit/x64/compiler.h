@@ -84,7 +84,8 @@ struct Header {
   u64 page = kNowhere;
   u64 tags = 0;
   i32 refusals = 0;
-  i32 patience = 4;  // the next number of these
+  static constexpr i32 kFewestRefusals = 4;
+  i32 patience = kFewestRefusals;  // the next number of these
   // State::page is that of the region. A safe point.
   bool (*is_in_place)(hart::State& state, Header& header) = nullptr;
 };

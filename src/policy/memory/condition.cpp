@@ -38,8 +38,10 @@ bool LevelTracker::update(const ConditionInputs& inputs) {
   if (!above_) level = std::min(level, ConditionLevel::kSoft);
   if (coming_back(inputs) >= kManySwapIns && excess_of(inputs) > kSlack) short_ = true;
   if (coming_back(inputs) < kFewSwapIns || excess_of(inputs) <= kSlack) short_ = false;
+  if (inputs.waited >= std::max(kLittleWaiting, Nanos{inputs.ran.raw / kManyWaits})) waits_ = short_;
+  if (!short_ || inputs.waited < Nanos{inputs.ran.raw / kFewWaits}) waits_ = false;
   if (short_) level = std::max(level, ConditionLevel::kHard);
-  if (inputs.standing_still) level = ConditionLevel::kCritical;
+  if (inputs.standing_still || waits_) level = ConditionLevel::kCritical;
   return std::exchange(level_, level) != level;
 }
 

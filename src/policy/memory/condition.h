@@ -25,6 +25,8 @@ struct ConditionInputs {
   Units swapped{};                       // kept elsewhere: in swap, or packed
   Units swap_in_rate{};                  // of those in swap, brought back in a second
   Units unpack_rate{};                   // of those packed, over a while
+  Nanos ran{};                           // by its harts in a second, all together,
+  Nanos waited{};                        // and of that for pages that it did not have
 };
 
 // What is still to be given up.
@@ -42,12 +44,19 @@ Units available_of(const ConditionInputs& inputs);
 // lasts. What never comes back does no harm, and what there is room for is on its way. A packed page comes
 // back in an eighth of the time, so it counts so much; and only when they come for a while, for a guest that
 // has been idle comes back to itself in a moment.
+//
+// How long a page takes depends on where swap lies. A machine that waits for pages a quarter of the time that
+// its harts run stands still as far as its programs can tell: it is told "critical".
 class LevelTracker {
  public:
   static constexpr Units kSlack{512};                         // 2 MiB
   static constexpr Units kManySwapIns{256}, kFewSwapIns{64};  // a second: 1 MiB and a quarter of that
   static constexpr u64 kUnpackedPerSwapIn = 8;
   static constexpr u64 kSecondsToRelease = 10;  // what comes back in so long is too much
+  static constexpr u64 kManyWaits = 4,
+                       kFewWaits = 16;  // of the time that its harts run, one part in so many;
+  static constexpr Nanos kLittleWaiting{
+      125'000'000};  // of a second: that is nothing, however little they run
 
   ConditionLevel level() const { return level_; }
   // It reads back what it has no room for.
@@ -61,6 +70,7 @@ class LevelTracker {
   ConditionLevel level_ = ConditionLevel::kAmple;
   bool above_ = false;
   bool short_ = false;
+  bool waits_ = false;
 };
 
 // A rate from a count that only rises: averaged over about two seconds, or `window`. Not thread safe.

@@ -70,6 +70,33 @@ TEST(ConditionLevels, WhoReadsBackWhatItHasNoRoomForIsToldSoWhateverTheHostHas) 
   EXPECT_EQ(tracker.release(paging(5'000, 63)), Units{});
 }
 
+ConditionInputs waiting(u64 waited, u64 ran, u64 rate = 256) {
+  ConditionInputs inputs = paging(5'000, rate);
+  inputs.waited = Nanos{waited * 1'000'000};
+  inputs.ran = Nanos{ran * 1'000'000};
+  return inputs;
+}
+
+TEST(ConditionLevels, WhoWaitsForItsPagesAQuarterOfTheTimeStandsStill) {
+  LevelTracker tracker;
+  EXPECT_EQ(level_after(tracker, waiting(249, 1'000)), kHard);
+  EXPECT_EQ(level_after(tracker, waiting(250, 1'000)), kCritical);
+  EXPECT_EQ(level_after(tracker, waiting(63, 1'000)), kCritical);
+  EXPECT_EQ(level_after(tracker, waiting(62, 1'000)), kHard);
+  EXPECT_EQ(level_after(tracker, waiting(500, 4'000)), kHard) << "others of its harts run";
+  EXPECT_EQ(level_after(tracker, waiting(124, 130)), kHard) << "it hardly runs";
+  EXPECT_EQ(level_after(tracker, waiting(125, 130)), kCritical);
+}
+
+TEST(ConditionLevels, WhoWaitsForWhatItHasRoomForDoesNotStandStill) {
+  LevelTracker tracker;
+  EXPECT_EQ(level_after(tracker, waiting(900, 1'000, 255)), kAmple);
+  EXPECT_EQ(level_after(tracker, waiting(900, 1'000)), kCritical);
+  ConditionInputs inputs = waiting(900, 1'000);
+  inputs.held = {5'000};
+  EXPECT_EQ(level_after(tracker, inputs), kAmple);
+}
+
 TEST(ConditionLevels, WhatThereIsRoomForMayComeBack) {
   LevelTracker tracker;
   ConditionInputs inputs = paging(5'000, 1'000);

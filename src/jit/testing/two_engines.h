@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "hart/testing_guest.h"
+#include "jit/translator.h"
+
+namespace cloister::jit::testing {
+
+// A bare hart with page tables, whichever engine it has.
+struct Side {
+  explicit Side(hart::HartOptions options) : guest(options) {}
+  hart::testing::TestGuest guest;
+  hart::testing::TestTables tables{guest, isa::kSv39};
+};
+
+// Two of them, translated and interpreted, to whom the same is done.
+struct TwoEngines : ::testing::Test {
+  explicit TwoEngines(u32 very_hot)
+      : translator(Translator::create({.code_cache = Bytes{kMiB}, .hot = 2, .very_hot = very_hot}).take()) {}
+
+  template <typename Do>
+  void each(Do act) {
+    act(translated);
+    act(interpreted);
+  }
+
+  const std::unique_ptr<Translator> translator;
+  Side translated{hart::HartOptions{.translator = translator.get()}};
+  Side interpreted{hart::HartOptions{}};
+};
+
+}  // namespace cloister::jit::testing
