@@ -13,9 +13,10 @@
 // shown that it cannot, and others are asked. What it has forgotten and its allocator keeps is on its way
 // too. It itself is asked for no more than a quarter then, and once in ten seconds: a cache whose limit falls
 // while it cannot forget as fast would stand empty when it can. Sooner only where more than twice as much is
-// wanted: need that has just begun to be felt says little of how much it is. One whose allocator keeps half
-// as much again as it may use frees nothing by forgetting more, and is left alone: the host swaps what lies
-// between, and it does not come back.
+// wanted: need that has just begun to be felt says little of how much it is. One that still has half as
+// much again as it may frees nothing by forgetting more, and is left alone. Where its allocator keeps that,
+// the host swaps what lies between, and it does not come back; where a collector has yet to come round, what
+// is cut meanwhile would be missing once it has.
 //
 // A program that has to go over all of its memory to let go of a part, as a collector does, does so at each
 // cut. While memory gets scarce little by little it would do nothing else, and what the host has swapped
@@ -62,9 +63,7 @@ std::uint64_t above_limit(const ProgramState& program) {
 // A program is often a little above its limit.
 bool owes(const ProgramState& program) { return above_limit(program) > program.limit / 16; }
 
-bool frees_nothing(const ProgramState& program) {
-  return above(program.resident, program.limit) > program.limit / 2;
-}
+bool frees_nothing(const ProgramState& program) { return above_limit(program) > program.limit / 2; }
 
 std::uint64_t spare_of(const ProgramState& program, std::uint32_t level, bool is_following) {
   if (frees_nothing(program) || (owes(program) && is_following)) return 0;

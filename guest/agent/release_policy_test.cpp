@@ -138,6 +138,17 @@ TEST(ReleasePolicyTest, WhoFreesNothingByForgettingIsNotMadeToForgetMore) {
   EXPECT_FALSE(policy.decide(need(21'000, CLOISTER_HARD, 100), programs).empty());
 }
 
+// A collector has not come round yet: what is cut meanwhile would be missing once it has.
+TEST(ReleasePolicyTest, WhoHasYetToComeDownByAThirdIsNotCutFurther) {
+  ReleasePolicy policy(250);
+  std::vector<ProgramState> programs = {program(300)};
+  obey(policy.decide(need(1000, CLOISTER_CRITICAL, 120), programs), programs);
+  ASSERT_EQ(programs[0].limit, 180 * kMiB);
+  EXPECT_TRUE(policy.decide(need(60'000, CLOISTER_CRITICAL, 200), programs).empty());
+  programs[0].used = 260 * kMiB;
+  EXPECT_FALSE(policy.decide(need(61'000, CLOISTER_CRITICAL, 200), programs).empty());
+}
+
 // Its allocator keeps what it forgot for a while: the guest's kernel has not got it yet.
 TEST(ReleasePolicyTest, WhatWasForgottenAndIsKeptByTheAllocatorIsNotAskedForAgain) {
   ReleasePolicy policy(250);

@@ -31,6 +31,7 @@ enum class LockRank : int {
   kGuestMemory,  // page states: taken by devices and harts, never held while waiting for a hart
   kCompressedStore,  // packed pages: for one copy, by whoever gives up a page or wants it back
   kSwapSlots,        // the map of free swap slots: likewise
+  kReadAhead,        // what was read from swap beside what was wanted: held for moments
   kSignal,      // what a device tells its driver (interrupt status, console input): under any device's lock
   kInterrupts,  // PLIC state: any device raises its line under its own lock, and the PLIC kicks a hart under
                 // this

@@ -45,7 +45,7 @@ struct HartStatistics {
 struct Statistics {
   std::vector<HartStatistics> harts;
   Nanos wall;  // since run(), to its end; host time
-  memory::GuestMemory::Usage memory;
+  memory::Usage memory;
   u32 reboots = 0;
 };
 

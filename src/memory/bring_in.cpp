@@ -80,12 +80,10 @@ bool GuestMemory::bring_in_batch(std::span<const Gpn> pages, Access access, Page
 // Neighbours that were swapped out together lie side by side in the file, and places do in memory: one read
 // brings them all, in little more time than one page. Only frames that lie unused are spent on them, and they
 // have no mark of use, so those that were not wanted go first. False, with nothing done, when this is no such
-// page.
+// page, or they are not worth it.
 bool GuestMemory::bring_in_with_neighbours(Gpn page, Access access) {
   if (table_.look(page).source() != Source::kSwap) return false;
-  // Only for who goes along: one page by chance is read sooner than sixteen.
-  const u64 last = last_swapped_in_.exchange(page.raw);
-  if (page.raw + PageTable::kCluster - last > 2 * PageTable::kCluster) return false;
+  if (!read_ahead_.is_worth_while(page)) return false;
   const std::vector<Gpn> run = swapped_neighbours(table_, page);
   Pages credit = stock_.take_from_here({run.size()});
   if (credit.raw < run.size()) return stock_.put(credit), false;
@@ -98,7 +96,7 @@ bool GuestMemory::bring_in_with_neighbours(Gpn page, Access access) {
     table_.end_change(one, !whole ? old : one == page ? next.with(marks_of(access)) : next);
     if (whole) let_go(old);
   }
-  if (!whole) stock_.put(credit);
+  whole ? read_ahead_.note(run.front(), credit, os::monotonic_now()) : stock_.put(credit);
   return whole;
 }
 

@@ -223,7 +223,7 @@ PageState GuestMemory::state(Gpn page) const {
   return table_.look(page).state();
 }
 
-GuestMemory::Usage GuestMemory::usage() const {
+Usage GuestMemory::usage() const {
   Usage usage;
   for (int i = 0; i < kPageStates; ++i) usage.in_state[i] = table_.in_state(static_cast<PageState>(i));
   usage.store = store_->frames();

@@ -15,7 +15,7 @@
 #include "memory/frame_stock.h"
 #include "memory/frames.h"
 #include "memory/page_copy.h"
-#include "memory/page_table.h"
+#include "memory/read_ahead.h"
 #include "memory/swap_file.h"
 #include "memory/usage.h"
 #include "memory/vault.h"
@@ -162,7 +162,6 @@ class GuestMemory {
   PageState state(Gpn page) const;  // Precondition: `page` is memory
   bool has_marks(Gpn page, u64 marks) const { return table_.is_memory(page) && table_.look(page).has(marks); }
 
-  using Usage = memory::Usage;
   Usage usage() const;
   Bytes host() const;  // what the host's kernel says that all of it holds now: looks at each page
 
@@ -242,7 +241,8 @@ class GuestMemory {
   const Vault* vault_ = nullptr;
   VaultBooks* books_ = nullptr;
   SwapFile* swap_ = nullptr;
-  std::atomic<u64> last_swapped_in_{0}, packed_{0}, unpacked_{0}, waited_{0};  // page, counts, nanoseconds
+  ReadAhead read_ahead_{table_};
+  std::atomic<u64> packed_{0}, unpacked_{0}, waited_{0};  // two counts; nanoseconds
 };
 
 }  // namespace cloister::memory

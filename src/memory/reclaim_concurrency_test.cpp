@@ -209,7 +209,7 @@ class ReclaimConcurrency : public ::testing::Test {
 
   void expect_nothing_lost() {
     memory->check_invariants();
-    const GuestMemory::Usage usage = memory->usage();
+    const Usage usage = memory->usage();
     EXPECT_EQ(pool.free() + usage.frames + usage.unused, Pages{kFrames});
     EXPECT_EQ(keeper.all_references(), usage.in_state[static_cast<int>(PageState::kShared)].raw);
     std::vector<Gpn> pages;

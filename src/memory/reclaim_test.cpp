@@ -344,7 +344,7 @@ TEST_F(ReclaimTest, FramesAreCountedAndComeBack) {
   memory->set_frame_source(pool);
   for (u64 page = 0; page < 100; ++page) put(page, text(page));
   const auto conserved = [&] {
-    const GuestMemory::Usage usage = memory->usage();
+    const Usage usage = memory->usage();
     return pool.free() + usage.frames + usage.unused;
   };
   EXPECT_EQ(memory->usage().frames, Pages{100});
