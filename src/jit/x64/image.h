@@ -4,7 +4,7 @@
 #include <asmjit/asmjit.h>
 
 #include <array>
-#include <deque>
+#include <list>
 #include <memory>
 #include <span>
 #include <vector>
@@ -28,7 +28,7 @@ struct CallSite {
 
 // What a region's code points to and nobody writes.
 struct Sites {
-  std::deque<CallSite> sites;
+  std::list<CallSite> sites;                 // at addresses that stay; mostly none or a few
   std::vector<std::vector<hart::Uop>> uops;  // by block; empty where none is called
 };
 
