@@ -6,13 +6,19 @@
 namespace cloister::machine {
 namespace {
 
-// Bound: the code of all harts together. What is known of it takes two thirds as much again. Two harts that
-// run programs of all kinds have 24 MiB of it; when they had room for 20, fork, exec and shell took a tenth
-// more.
-constexpr Bytes kTranslatedCode{36 * kMiB};
+// Bound: the translated code of all harts together, and each hart's decoded blocks, which are used no more
+// once they are translated. What is known of translated code takes two thirds as much again, and a cell is to
+// take less than 64 MiB for itself. When the code has no more room all of it is dropped, and what is hot
+// comes to lie together: with 36 MiB one hart takes a third longer for exec and shell. Two harts that run
+// programs of all kinds have 24 MiB; with room for 20 all of that takes them 5 % longer.
+struct Room {
+  Bytes translated;
+  Bytes decoded;
+};
+constexpr Room kRoomForOne{Bytes{20 * kMiB}, Bytes{6 * kMiB}};
+constexpr Room kRoomForSeveral{Bytes{36 * kMiB}, Bytes{4 * kMiB}};
+const Room& room_for(u32 harts) { return harts == 1 ? kRoomForOne : kRoomForSeveral; }
 
-// What runs often is translated, and its decoded form used no more.
-constexpr Bytes kDecodedBesideTranslated{4 * kMiB};
 constexpr Bytes kTinyCode{256 * kKiB};
 
 // Bound: so much of what was made for one hart is kept for the others. A boot makes 22 MiB of it; with all of
@@ -23,7 +29,7 @@ constexpr Bytes kShelf{8 * kMiB};
 
 hart::HartOptions hart_options(const MachineConfig& config) {
   hart::HartOptions options;
-  if (config.engine == Engine::kTranslator) options.code_cache = kDecodedBesideTranslated;
+  if (config.engine == Engine::kTranslator) options.code_cache = room_for(config.cpus).decoded;
   if (config.stress.code) options.code_cache = kTinyCode;
   if (config.stress.tlb) options.tlb_entries = 4;
   return options;
@@ -35,10 +41,10 @@ Result<Translators> make_translators(const MachineConfig& config) {
   jit::TranslatorOptions options;
   options.is_alone = config.cpus == 1;
   // Half of it is for whoever needs it.
-  const u64 own = config.cpus == 1 ? kTranslatedCode.raw : kTranslatedCode.raw / 2 / config.cpus;
+  const Bytes room = room_for(config.cpus).translated;
+  const u64 own = config.cpus == 1 ? room.raw : room.raw / 2 / config.cpus;
   options.code_cache.raw = own / kPageSize * kPageSize;
-  if (config.cpus > 1)
-    options.more_code = std::make_shared<jit::CodeAllowance>(Bytes{kTranslatedCode.raw / 2});
+  if (config.cpus > 1) options.more_code = std::make_shared<jit::CodeAllowance>(Bytes{room.raw / 2});
   if (config.stress.code) {
     options.code_cache = kTinyCode;
     options.more_code = nullptr;
