@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cstring>
 
 #include "hart/csr_file.h"
 #include "hart/execute.h"
 #include "isa/csr.h"
+#include "memory/guest_copy.h"
 
 // Instructions that deal with the hart itself. Their uops hold the instruction's bits in `imm`, which is what
 // stval shows when they are illegal here and now.
@@ -112,7 +112,7 @@ bool zero_block(State& s, const Uop* u, u64 pc) {
     return false;
   }
   static_assert(kZeroBlock == kPageSize);
-  if (place.host != nullptr) std::memset(place.host - (va & kPageMask), 0, kZeroBlock);
+  if (place.host != nullptr) memory::clear_racing(place.host - (va & kPageMask), kZeroBlock);
   return true;
 }
 
