@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-
 #include "hart/csr_file.h"
 #include "hart/execute.h"
 #include "isa/csr.h"
