@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -41,15 +40,12 @@ class Listener {
   std::string text_;
 };
 
-class BridgeTest : public testing::Test {
+class BridgeTest : public testing_servers::FolderTest {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/cloister-bridge-XXXXXX";
-    folder_ = mkdtemp(name);
+  BridgeTest() {
     settings_.spread = 1;
     settings_.repeat = 20;
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   template <typename Until>
   void turn_until(Until until) {
@@ -69,8 +65,6 @@ class BridgeTest : public testing::Test {
     return condition;
   }
 
-  Loop loop_;
-  std::string folder_;
   BridgeSettings settings_;
 };
 

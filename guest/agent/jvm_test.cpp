@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <vector>
@@ -111,14 +110,8 @@ class Machine {
   std::unique_ptr<Listener> listener_;
 };
 
-class JvmTest : public testing::Test {
+class JvmTest : public testing_servers::FolderTest {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/cloister-jvm-XXXXXX";
-    folder_ = mkdtemp(name);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::unique_ptr<Program> program(bool collect) {
     ProgramSettings settings;
     settings.pid_file = folder_ + "/pid";
@@ -130,9 +123,6 @@ class JvmTest : public testing::Test {
     EXPECT_EQ(answer.why, "");
     return answer.figures.value_or(Program::Figures{});
   }
-
-  Loop loop_;
-  std::string folder_;
 };
 
 TEST_F(JvmTest, IsAskedToListenOnceAndAnswers) {

@@ -3,8 +3,6 @@
 // cannot be.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 
 #include "agent/bridge.h"
@@ -21,14 +19,8 @@ using testing_servers::Memcached;
 using testing_servers::Redis;
 using testing_servers::turn;
 
-class ServersTest : public testing::Test {
+class ServersTest : public testing_servers::FolderTest {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/cloister-servers-XXXXXX";
-    folder_ = mkdtemp(name);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   // The settings of one program, as its section of a configuration says.
   BridgeSettings configured(const std::string& section) {
     Options options;
@@ -58,9 +50,6 @@ class ServersTest : public testing::Test {
       for (int i = 0; i < 20; ++i) loop_.turn(1);
     }
   }
-
-  Loop loop_;
-  std::string folder_;
 };
 
 TEST_F(ServersTest, MemcachedTellsWhatItUsesAndMayUse) {

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <optional>
@@ -150,6 +152,19 @@ class Memcached : public Server {
     used = std::min(used, limit);
     return "OK\r\n";
   }
+};
+
+// A loop, and a folder that is gone with the test.
+class FolderTest : public testing::Test {
+ protected:
+  FolderTest() {
+    char name[] = "/tmp/cloister-agent-XXXXXX";
+    folder_ = mkdtemp(name);
+  }
+  ~FolderTest() override { std::filesystem::remove_all(folder_); }
+
+  Loop loop_;
+  std::string folder_;
 };
 
 // What a program answers, in the loop that it is asked in.
