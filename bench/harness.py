@@ -4,6 +4,7 @@
 A Guest is one `cloister run --batch` (or the peer behind the same flags) whose console is read line by line with the
 time at which each line came. Nothing here waits without a limit, and a Guest used in `with` is always ended.
 """
+import argparse
 import atexit
 import contextlib
 import io
@@ -247,6 +248,16 @@ def initrd_with(base, files, folder):
         out.write(pathlib.Path(base).read_bytes() + archive.bytes())
     os.chmod(out.name, 0o644)  # the daemon's cells may run as another user
     return out.name
+
+
+def add_rows(parser, known, default, which="all"):
+    """The option --rows: names among `known`, with commas between. Without it: `default`, which people are told to be `which`."""
+    def rows(text):
+        for row in text.split(","):
+            if row not in known:
+                raise argparse.ArgumentTypeError(f"there is no row {row!r}: there are {', '.join(known)}")
+        return text.split(",")
+    parser.add_argument("--rows", type=rows, default=list(default), metavar="ROW,...", help=f"default: {which}")
 
 
 def table(head, rows):

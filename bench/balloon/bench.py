@@ -268,7 +268,7 @@ def bursts_of(arguments, image, ramdisk, folder, swap):
 def measure(arguments, image, ramdisk, folder):
     """{row: value}; the peer's rate is "peer"."""
     found = {}
-    wanted = arguments.rows.split(",") if arguments.rows else list(ROWS)
+    wanted = arguments.rows
     if not set(wanted).isdisjoint(("take", "give-back", "condition-page", "condition-call", "level-to-waiter")):
         found |= measure_taking(arguments, image, ramdisk, wanted)
     if "take-interp" in wanted:
@@ -294,12 +294,12 @@ def main():
     parser = argparse.ArgumentParser(prog="./run bench balloon", description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--peer", choices=["none", "qemu"], default="none")
-    parser.add_argument("--rows", default="", help="names with commas between; default: all but overcommit's")
+    harness.add_rows(parser, [*ROWS, *overcommit.ROWS], ROWS, "all but overcommit's")
     parser.add_argument("--repeat", type=int, default=3, help="the best of so many, or their median")
     parser.add_argument("--bursts", type=int, default=100)
     arguments = parser.parse_args()
     goals = json.loads((HERE / "goals.json").read_text())
-    if machines := overcommit.rows_of(arguments.rows.split(",")):
+    if machines := overcommit.machines_of(arguments.rows):
         return harness.report(overcommit.figures(machines, arguments.repeat, goals), arguments.json)
     image = harness.busybox()
     with tempfile.TemporaryDirectory(dir=harness.CACHE) as folder:

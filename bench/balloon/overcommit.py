@@ -290,8 +290,11 @@ def measure(names, rounds, ways=tuple(WAYS)):
     return {key: statistics.median(rates) / statistics.median(wholes[key[0]]) for key, rates in found.items()}, killed
 
 
-def rows_of(wanted):
-    """The machines of the rows among `wanted`: overcommit is all of them, overcommit-NAME is one."""
+ROWS = ("overcommit", *(f"overcommit-{name}" for name in JOBS))
+
+
+def machines_of(wanted):
+    """The machines of the rows `wanted`: overcommit is all of them, overcommit-NAME is one."""
     return [name for name in JOBS if "overcommit" in wanted or f"overcommit-{name}" in wanted]
 
 

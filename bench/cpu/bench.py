@@ -36,7 +36,13 @@ COMPUTE = INTEGER + ("libc-strings", "memcpy-64k", "memcpy-16m", "chase-16k", "c
 TWO_HARTS = ("pipe-2", "mprotect-2", "lock-2")
 AGAIN_ON_TWO = {f"{row}-2": row for row in ("getppid", "page-fault", "fork", "exec", "shell")}
 TYPED = ["true", "ls /", "echo one two", "cat /proc/uptime"] * 5
+PROGRAM = harness.BUILD / "native/bin/cloister-bench"
 LIMIT = 1800  # seconds for one boot with all its rows
+
+
+def of_program():
+    """The rows that the program knows."""
+    return subprocess.run([PROGRAM, "--list"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
 
 
 def program_rows(rows):
@@ -56,19 +62,16 @@ def parse_rows(text):
 
 def native_cpu(rows, scale):
     """CPU seconds by row: each in a process of its own, less what an empty one takes."""
-    program = harness.BUILD / "native/bin/cloister-bench"
-
     def run(name):
-        with subprocess.Popen([program, "--scale", str(scale), "--rows", name], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen([PROGRAM, "--scale", str(scale), "--rows", name], stdout=subprocess.PIPE, text=True) as process:
             out = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         return out, usage.ru_utime + usage.ru_stime
 
-    names = rows or subprocess.run([program, "--list"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
     empty = min(run("none")[1] for _ in range(3))
     found = {}
-    for name in names:
+    for name in rows or of_program():
         out, seconds = min((run(name) for _ in range(3)), key=lambda pair: pair[1])
         found |= {row: (max(seconds - empty, 1e-4), 0, check) for row, (_, _, check) in parse_rows(out).items()}
     return found
@@ -98,8 +101,7 @@ class CpuTimes(threading.Thread):
 
 
 def native(rows, scale):
-    program = harness.BUILD / "native/bin/cloister-bench"
-    command = [program, "--scale", str(scale)] + (["--rows", ",".join(rows)] if rows else [])
+    command = [PROGRAM, "--scale", str(scale)] + (["--rows", ",".join(rows)] if rows else [])
     return parse_rows(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
@@ -212,12 +214,11 @@ def main():
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--peer", choices=["qemu", "none"], help="default: qemu when it is installed")
     parser.add_argument("--engine", default="cloister", choices=sorted(harness.ENGINES))
-    parser.add_argument("--rows", default="", help="names with commas between; default: all")
+    harness.add_rows(parser, [*of_program(), *AGAIN_ON_TWO], (), "all, boots with four harts, and prompts")
     parser.add_argument("--scale", type=float, default=1.0, help="how much work, for every engine alike")
     parser.add_argument("--time", choices=["guest", "cpu"], default="guest", help="whose clock: the guest's, or the engine's CPU time")
     parser.add_argument("--repeat", type=int, default=1, help="medians of so many runs")
     arguments = parser.parse_args()
-    arguments.rows = [row for row in arguments.rows.split(",") if row]
     goals = json.loads((pathlib.Path(__file__).parent / "goals.json").read_text())
     with_peer = arguments.peer == "qemu" or (arguments.peer is None and shutil.which("qemu-system-riscv64"))
     image = harness.busybox()

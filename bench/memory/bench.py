@@ -56,16 +56,12 @@ def main():
     parser = argparse.ArgumentParser(prog="./run bench memory", description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--peer", choices=["none"], default="none", help="there is none to compare with")
-    parser.add_argument("--rows", default="", help="names with commas between; default: all")
+    known = [*ROWS, *RECLAIM, *guests.ROWS]
+    harness.add_rows(parser, known, known)
     parser.add_argument("--repeat", type=int, default=5, help="medians of so many runs")
     arguments = parser.parse_args()
-    known = [*ROWS, *RECLAIM, *guests.ROWS]
-    wanted = [row for row in arguments.rows.split(",") if row] or known
-    unknown = [row for row in wanted if row not in known]
-    if unknown:
-        parser.error(f"there is no row {unknown[0]}: there are {', '.join(known)}")
-    reclaim, whole = [row for row in wanted if row in RECLAIM], [row for row in wanted if row in guests.ROWS]
-    wanted = [row for row in wanted if row in ROWS]
+    reclaim, whole = [row for row in arguments.rows if row in RECLAIM], [row for row in arguments.rows if row in guests.ROWS]
+    wanted = [row for row in arguments.rows if row in ROWS]
     programs = sorted({ROWS[row][0] for row in wanted})
     if programs:
         subprocess.run(["ninja", "-C", harness.BUILD] + programs, check=True, stdout=subprocess.DEVNULL)

@@ -97,6 +97,14 @@ Material material_of(const Order& order, const ir::Region& region, const ir::Cod
 
 }  // namespace
 
+void Order::clear() {
+  pages.resize(1);
+  pages[0].wanted.reset();
+  pages[0].ways_in.reset();
+  runs.clear();
+  short_loops.clear();
+}
+
 const Order::Page* Order::page_at(i32 distance) const {
   const auto found =
       std::find_if(pages.begin(), pages.end(), [=](const Page& page) { return page.distance == distance; });

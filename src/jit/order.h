@@ -47,6 +47,8 @@ struct Order {
   std::vector<Runs> runs;        // of blocks that code made before counts
   std::vector<i32> short_loops;  // their heads, as found when code was made for good
 
+  // Of one page, none of whose blocks is known, with the memory that it had.
+  void clear();
   GuestPhys address() const { return pages[0].number.address() + offset; }
   const Page* page_at(i32 distance) const;  // nullptr: none
 };

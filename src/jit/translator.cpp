@@ -99,8 +99,10 @@ void Translator::translate(hart::Core& core, hart::Block& block) {
   std::unique_ptr<Order> wanted = order(core, address, tier);
   if (wanted == nullptr) return;
   if (workshop_ != nullptr && may_be_wide && take_from_shelf(core, *wanted)) return;
-  if (workshop_ != nullptr && workshop_->take(client_, wanted, core.state.attention)) return;
-  const auto product = make(*wanted);
+  const bool taken = workshop_ != nullptr && workshop_->take(client_, wanted, core.state.attention);
+  old_order_ = std::move(wanted);
+  if (taken) return;
+  const auto product = make(*old_order_);
   if (workshop_ != nullptr) workshop_->keep(product);
   deliver(core, *product);
 }
@@ -195,7 +197,8 @@ void Translator::retire(hart::Core& core, Region& region) {
 // a region that runs much a slot costs too much. While the order is out, a region that is to be made anew
 // does not count.
 std::unique_ptr<Order> Translator::order(hart::Core& core, u64 address, Tier tier) {
-  auto order = std::make_unique<Order>();
+  auto order = old_order_ ? std::move(old_order_) : std::make_unique<Order>();
+  order->clear();
   Order::Page& own = order->pages[0];
   own.number = gpn_of({address});
   order->offset = static_cast<u16>(address & kPageMask);

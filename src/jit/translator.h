@@ -177,6 +177,7 @@ class Translator final : public hart::Translator {
   Gpn open_page_;
   const std::shared_ptr<Workshop> workshop_;
   Workshop::Client client_;
+  std::unique_ptr<Order> old_order_;  // to be used again
   TranslatorStatistics statistics_;
 };
 

@@ -2,6 +2,7 @@
 #include "jit/workshop.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/os/clock.h"
 #include "base/os/heap.h"
@@ -51,6 +52,10 @@ bool Workshop::take(Client& client, std::unique_ptr<Order>& order, std::atomic<u
     thread_ = started.take();
   }
   jobs_.push_back({&client, std::move(order), os::monotonic_now(), os::current_cpu()});
+  if (!old_.empty()) {
+    order = std::move(old_.back());
+    old_.pop_back();
+  }
   if (sleeps_) changed_.notify_one();
   return true;
 }
@@ -65,9 +70,12 @@ void Workshop::keep(std::shared_ptr<const Product> product) {
   shelf_.put(std::move(product));
 }
 
-std::vector<std::shared_ptr<const Product>> Workshop::collect(Client& client) {
+const std::vector<std::shared_ptr<const Product>>& Workshop::collect(Client& client) {
   const MutexLock lock(mutex_);
-  return std::exchange(client.ready, {});
+  std::move(client.collected.begin(), client.collected.end(), std::back_inserter(collected_));
+  client.collected.clear();
+  client.collected.swap(client.ready);
+  return client.collected;
 }
 
 void Workshop::forget(Client& client) {
@@ -75,6 +83,7 @@ void Workshop::forget(Client& client) {
   std::erase_if(jobs_, [&](const Job& job) { return job.client == &client; });
   while (served_ == &client) finished_.wait(mutex_);
   client.ready.clear();
+  client.collected.clear();
   client.attention = nullptr;
 }
 
@@ -100,11 +109,14 @@ void Workshop::do_next() {
   auto product = shelf_.find(job.order->address(), job.order->tier);
   if (product == nullptr || !product->is_of(*job.order)) {
     served_ = job.client;
+    std::vector<std::shared_ptr<const Product>> collected = std::exchange(collected_, {});
     mutex_.unlock();
-    product = make(*std::exchange(job.order, nullptr));
+    collected.clear();
+    product = make(*job.order);
     mutex_.lock();
     shelf_.put(product);
   }
+  if (old_.size() < kMostOld) old_.push_back(std::move(job.order));
   finish(*job.client, std::move(product));
   served_ = nullptr;
   finished_.notify_all();
@@ -120,6 +132,7 @@ void Workshop::sleep() {
   if (woken || closes_) return;
   asked_ = 0;
   shelf_.shrink_to(kShelfAtRest);
+  collected_.clear();
   mutex_.unlock();
   os::give_back_free_heap();
   mutex_.lock();

@@ -30,7 +30,7 @@ class Workshop {
    private:
     friend class Workshop;
     std::atomic<u32>* attention = nullptr;
-    std::vector<std::shared_ptr<const Product>> ready;
+    std::vector<std::shared_ptr<const Product>> ready, collected;
   };
 
   // Of a machine with one hart.
@@ -42,14 +42,15 @@ class Workshop {
   Workshop& operator=(const Workshop&) = delete;
 
   // Takes the order, unless there is no thread, no CPU for it or too much to do: then the caller has it
-  // still, and makes it himself. When something is ready, attention::kCode is set in the client's word.
+  // still, and makes it himself. Else he has an old one, to be used again, or none. When something is ready,
+  // attention::kCode is set in the client's word.
   bool take(Client& client, std::unique_ptr<Order>& order, std::atomic<u32>& attention);
   // What was made for whichever hart: as Shelf's.
   std::shared_ptr<const Product> find(GuestPhys address, Tier tier);
   // Of who made it himself.
   void keep(std::shared_ptr<const Product> product);
-  // What is ready, in the order of making.
-  std::vector<std::shared_ptr<const Product>> collect(Client& client);
+  // What is ready, in the order of making. Valid until the client's next call.
+  const std::vector<std::shared_ptr<const Product>>& collect(Client& client);
   // All that the client ordered is forgotten, and its word touched no more.
   void forget(Client& client);
 
@@ -62,6 +63,8 @@ class Workshop {
   };
   // Bound: of so many, the last waits for two milliseconds.
   static constexpr std::size_t kMostJobs = 32;
+  // Bound: of old orders, which take five kilobytes at least; rarely are more under way.
+  static constexpr std::size_t kMostOld = 4;
   // Bound: who finds no CPU for so long finds none that is idle.
   static constexpr Nanos kPrompt{500'000};
   static constexpr u32 kFewestRefused = 16, kMostRefused = 1024;
@@ -84,6 +87,9 @@ class Workshop {
   Condition changed_;   // there are jobs, or the end is near
   Condition finished_;  // a job
   std::deque<Job> jobs_ GUARDED_BY(mutex_);
+  // A heap has threads wait for each other where one frees what another allocated. So each frees its own:
+  std::vector<std::unique_ptr<Order>> old_ GUARDED_BY(mutex_);                // for the harts to use again,
+  std::vector<std::shared_ptr<const Product>> collected_ GUARDED_BY(mutex_);  // and for the thread to free
   Shelf shelf_ GUARDED_BY(mutex_);
   const Client* served_ GUARDED_BY(mutex_) = nullptr;  // whose job is being done
   bool sleeps_ GUARDED_BY(mutex_) = false;

@@ -67,6 +67,24 @@ TEST(Workshop, DoesNotMakeTwiceWhatIsReady) {
   workshop.forget(client);
 }
 
+TEST(Workshop, GivesAnOldOrderForANewOne) {
+  Workshop workshop(Bytes{kMiB});  // of several harts: nothing is refused
+  Workshop::Client client;
+  std::atomic<u32> attention{0};
+  auto first = order_of_loop(0);
+  const Order* const known = first.get();
+  ASSERT_TRUE(workshop.take(client, first, attention));
+  EXPECT_EQ(first, nullptr);
+  while (attention.load() == 0) std::this_thread::yield();
+  EXPECT_EQ(workshop.collect(client).size(), 1u);
+  auto second = order_of_loop(4);
+  ASSERT_TRUE(workshop.take(client, second, attention));
+  ASSERT_EQ(second.get(), known);
+  second->clear();
+  EXPECT_FALSE(second->pages[0].wanted.any());
+  workshop.forget(client);
+}
+
 // Whatever is under way when a hart ends, nothing of it is touched then; other harts' orders go on.
 TEST(Workshop, AHartMayEndAtAnyTime) {
   Workshop workshop;

@@ -107,8 +107,10 @@ Result<std::vector<std::byte>> Board::device_tree() {
 }
 
 Result<void> Board::power_on() {
-  if (!content_) TRY(prepare_boot());
-  clear_memory();
+  if (!content_) {  // not for the first time
+    TRY(prepare_boot());
+    clear_memory();
+  }
   TRY(load(*content_, placement_, TRY(device_tree()), *memory_));
   content_.reset();
   power_.power_on();

@@ -22,11 +22,17 @@ std::span<const std::byte> BootFile::at(u64 offset, u64 count) {
   if (offset >= size_) return {};
   count = std::min(count, size_ - offset);
   const bool here = offset >= begin_ && offset - begin_ + count <= window_.size();
-  if (!here && !read(offset, count)) return {};
+  if (!here && !fill_window(offset, count)) return {};
   return std::span<const std::byte>(window_).subspan(offset - begin_, count);
 }
 
-bool BootFile::read(u64 offset, u64 count) {
+Result<void> BootFile::read(u64 offset, std::span<std::byte> to) const {
+  if (file_ != nullptr) return file_->read_at(offset, to);
+  std::copy_n(&window_[offset], to.size(), to.begin());
+  return {};
+}
+
+bool BootFile::fill_window(u64 offset, u64 count) {
   if (failure_) return false;
   window_.resize(std::min(std::max(count, u64{kPageSize}), size_ - offset));
   begin_ = offset;

@@ -28,11 +28,14 @@ class BootFile {
   // The bytes from `offset` on: `count` of them, or as many as there are. Valid until the next call. None
   // when they cannot be read: see failure().
   std::span<const std::byte> at(u64 offset, u64 count);
+  // Fills `to` with the bytes from `offset` on. Any thread, several at once. Refused: what cannot be read.
+  // Precondition: there are so many.
+  Result<void> read(u64 offset, std::span<std::byte> to) const;
   // Why at() gave less than there is, once it has.
   const std::optional<Error>& failure() const { return failure_; }
 
  private:
-  bool read(u64 offset, u64 count);
+  bool fill_window(u64 offset, u64 count);
 
   const os::File* file_ = nullptr;  // none: the window is all of it
   std::vector<std::byte> window_;   // what was read last

@@ -51,7 +51,7 @@ Result<Placement> place(const BootContent& content, Bytes memory);
 
 // Copies all to its place. Pages of zeros are left out: memory is zero already, and they take no frame so.
 // Refused: a file that cannot be read any more. Precondition: place() allowed this; memory is all zero.
-Result<void> load(BootContent& content, const Placement& placement, const std::vector<std::byte>& tree,
+Result<void> load(const BootContent& content, const Placement& placement, const std::vector<std::byte>& tree,
                   memory::GuestMemory& memory);
 
 }  // namespace cloister::machine
