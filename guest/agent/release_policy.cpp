@@ -73,9 +73,8 @@ std::uint64_t spare_of(const ProgramState& program, std::uint32_t level, bool is
 
 }  // namespace
 
-std::uint64_t free_but_kept(std::uint64_t free, const cloister_condition& condition) {
-  const std::uint64_t kept = condition.held + condition.swapped + condition.balloon;
-  return above(free, above(condition.configured, kept));
+std::uint64_t free_and_held(std::uint64_t free, const cloister_condition& condition) {
+  return above(free, above(condition.configured, condition.held));
 }
 
 ReleasePolicy::ReleasePolicy(std::uint64_t spread) : spread_(spread), calm_(kCalm), trial_(kTrial) {}

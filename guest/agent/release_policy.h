@@ -39,9 +39,9 @@ struct Turn {
   std::uint64_t after;
 };
 
-// What lies free in a guest of which the host has it still to take: all of it but pages that the host keeps
-// nothing for.
-std::uint64_t free_but_kept(std::uint64_t free, const cloister_condition& condition);
+// What lies free in a guest and has frames that the host can take. It takes what is idle first, so pages
+// without frames are free ones, as far as there are so many.
+std::uint64_t free_and_held(std::uint64_t free, const cloister_condition& condition);
 
 // Who gives how much, and when. Pure; called at each change of the condition and every few seconds while
 // memory is wanted or a limit is below its ceiling. The programs are always the same, in the same order.

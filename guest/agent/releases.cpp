@@ -46,7 +46,7 @@ void Releases::begin(const cloister_condition& condition, std::uint64_t ticks) {
   need_.level = condition.level;
   need_.release = condition.release;
   need_.read_back = condition.swap_in_rate;
-  need_.spare = balloon_ ? spare_of(signs) : free_but_kept(signs.free, condition);
+  need_.spare = balloon_ ? spare_of(signs) : free_and_held(signs.free, condition);
   need_.available = std::min(condition.available, signs.available);
   need_.usable = signs.available;
   if (condition.deadline > ticks) need_.deadline = (condition.deadline - ticks) / kTicksPerMillisecond + 1;
