@@ -5,6 +5,9 @@
 // its own thread, with itself counted as parked: others go on, and only who wants the same page waits. The
 // frame is had first: a wait for the ledger must not hold a page that its reclaimer may be looking at.
 //
+// A device that writes all of a page does not want its content: a guest that reads a file into pages that it
+// had free for long, and the host has swapped, waits for one disk and not for two.
+//
 // A device that only reads wants no frame: peek() marks the page as changing, so that nobody moves it or lets
 // go of its slot, copies the content, and takes the mark away. Nothing was changed, so nothing is shot
 // down. A disk write of a page that is in swap goes from one file to the other, and the page stays there.
@@ -43,7 +46,8 @@ std::vector<Gpn> swapped_neighbours(const PageTable& table, Gpn page) {
 bool GuestMemory::bring_in(std::span<const Gpn> pages, Access access) {
   const Nanos begun = os::monotonic_now();
   const bool done = table_.holders().while_parked([&] {
-    if (pages.size() == 1 && bring_in_with_neighbours(pages[0], access)) return true;
+    if (pages.size() == 1 && access != Access::kOverwrite && bring_in_with_neighbours(pages[0], access))
+      return true;
     bool good = true;
     while (!pages.empty()) {
       const Pages credit = stock_.take({pages.size()});
@@ -62,9 +66,10 @@ bool GuestMemory::bring_in_batch(std::span<const Gpn> pages, Access access, Page
   bool good = true;
   for (const Gpn page : table_.begin_change(pages, wanted)) {
     const PageWord old = table_.look(page);
-    if (fill(page, old)) {
+    const PageWord content = access == Access::kOverwrite ? PageWord{} : old;
+    if (fill(page, content)) {
       credit -= Pages{1};
-      if (old.source() == Source::kStore) unpacked_.fetch_add(1, std::memory_order_relaxed);
+      if (content.source() == Source::kStore) unpacked_.fetch_add(1, std::memory_order_relaxed);
       const PageWord next = old.moved_to(PageState::kPrivate).without(PageWord::kHeld);
       table_.end_change(page, next.with(marks_of(access)));
       let_go(old);
@@ -115,13 +120,16 @@ bool GuestMemory::read_run(std::span<const Gpn> run) {
 // Makes the pages of a range writable that cannot become so by a compare-and-swap, with one shootdown for
 // many. For those that come to be so meanwhile there is settle(). Looks at the first kBatch pages only.
 bool GuestMemory::prepare(GuestPhys address, Bytes count) {
-  std::vector<Gpn> found;
+  std::vector<Gpn> whole, others;
   const u64 last = (address + (count.raw - 1)).page();
   const u64 end = std::min(last + 1, address.page() + PageTable::kBatch);
   for (Gpn page = gpn_of(address); page.raw < end; ++page.raw) {
-    if (needs_bringing_in(table_.look(page), Access::kWrite)) found.push_back(page);
+    if (!needs_bringing_in(table_.look(page), Access::kWrite)) continue;
+    const bool is_whole = page.address() >= address && page.address() + kPageSize <= address + count.raw;
+    (is_whole ? whole : others).push_back(page);
   }
-  return found.empty() || bring_in(found, Access::kWrite);
+  return (whole.empty() || bring_in(whole, Access::kOverwrite)) &&
+         (others.empty() || bring_in(others, Access::kWrite));
 }
 
 // The page's place gets its content. Precondition: the page is ours, and its place is a hole.

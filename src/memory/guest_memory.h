@@ -105,10 +105,10 @@ class GuestMemory {
   bool write(GuestPhys address, std::span<const std::byte> from);
   bool fill_zero(GuestPhys address, Bytes count);  // pages that are zero anyway stay without a frame
 
-  // Calls use(run), a std::span<std::byte>, for each contiguous run of the range in order, so that pread()
-  // and pwrite() may work in place. The run's pages are pinned for the time of the call; with kRead, pages
-  // without a frame of their own may come as a copy, not to be written: so what a disk writes of a swapped
-  // page goes from file to file and takes no frame. Stops, and returns false, when `use` does.
+  // Calls use(run), a std::span<std::byte>, for each contiguous run of the range in order, pinned meanwhile,
+  // so that pread() and pwrite() may work in place. kRead: not to be written; a page without a frame may come
+  // as a copy, so what a disk writes of a swapped page goes from file to file. kWrite: to be written whole;
+  // a page without a frame may come as zeros. Stops, and returns false, when `use` does.
   template <typename Use>
   bool with_pinned(GuestPhys address, Bytes count, Access access, Use&& use);
 

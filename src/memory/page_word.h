@@ -19,7 +19,8 @@ enum class PageState : u8 {
 };
 inline constexpr int kPageStates = 7;
 
-enum class Access : u8 { kRead, kWrite };
+// The last: a write of all of the page, so that nobody wants what it holds.
+enum class Access : u8 { kRead, kWrite, kOverwrite };
 
 // What an access does to a page in each state. A state gets its row together with the code that brings a page
 // into it; until then no page can be in it, because a page only ever moves to a state that has a row.

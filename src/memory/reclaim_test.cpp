@@ -148,6 +148,28 @@ TEST_F(ReclaimTest, BalloonPagesAreFoundByScanToo) {
   EXPECT_EQ(memory->state(nth(1)), PageState::kBalloonValue);
 }
 
+TEST_F(ReclaimTest, APageThatIsWrittenWholeIsNotReadBack) {
+  memory->set_swap(swap);
+  for (u64 page = 0; page < 4; ++page) put(page, noise(page));
+  SwapOut out(*memory);
+  out.submit(pages(0, 4));
+  ASSERT_EQ(out.drain().freed, Pages{4});
+  swap.reads_fail = true;
+  Content two = noise(7);
+  two.resize(2 * kPageSize, std::byte{8});
+  ASSERT_TRUE(memory->write(nth(1).address(), two)) << "nobody asks for what the two held";
+  EXPECT_EQ(in(PageState::kSwapped), 2u);
+  EXPECT_FALSE(memory->write(nth(0).address() + 1, std::span(two).first(kPageSize))) << "a part of two pages";
+  swap.reads_fail = false;
+  EXPECT_EQ(get(1), noise(7));
+  EXPECT_EQ(get(2), Content(kPageSize, std::byte{8}));
+  ASSERT_TRUE(memory->write(nth(3).address(), std::span(two).first(1)));
+  Content partly = noise(3);
+  partly[0] = two[0];
+  EXPECT_EQ(get(3), partly);
+  memory->check_invariants();
+}
+
 TEST_F(ReclaimTest, SwappedPagesComeBackAsTheyWere) {
   memory->set_swap(swap);
   for (u64 page = 0; page < 150; ++page) put(page, noise(page));
