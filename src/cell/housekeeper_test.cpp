@@ -47,8 +47,7 @@ class HousekeeperTest : public ::testing::Test {
   }
   void order(u64 seconds) {
     ASSERT_TRUE(housekeeper.start().ok());
-    const u32 ways = control::bit(Way::kZero) | control::bit(Way::kBalloon) | control::bit(Way::kCompression);
-    housekeeper.order({1, kOwed, ways, 0, seconds * 1'000'000'000, 0, 1});
+    housekeeper.order({1, kOwed, control::kEveryWay, 0, seconds * 1'000'000'000, 0, 1});
     done.wait(false);
   }
   // Makes them balloon pages a piece at a time, as an application does.

@@ -347,6 +347,32 @@ TEST_F(ReclaimTest, IdlePagesGoBeforeUsedOnes) {
   EXPECT_GE(idle, 90u);
 }
 
+// Those that are used within the second that an order has pages show it are spared.
+TEST_F(ReclaimTest, AnOrderWaitsForUsedPagesToShowThatTheyAre) {
+  memory->set_swap(swap);
+  for (u64 page = 0; page < kPages; ++page) put(page, noise(page));
+  Reclaimer reclaimer(*memory, 7);
+  reclaimer.age({kPages});
+  std::thread guest([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    for (u64 page = 0; page < kPages; page += 2) get(page);
+  });
+  reclaimer.reclaim(order(90));
+  guest.join();
+  for (u64 page = 0; page < kPages; page += 2) EXPECT_EQ(memory->state(nth(page)), PageState::kPrivate);
+}
+
+TEST_F(ReclaimTest, AnOrderThatMayNotSwapTakesIdlePagesAndForgetsNoUse) {
+  for (u64 page = 0; page < 100; ++page) put(page, text(page));
+  const Ways gentle = Ways().with(Way::kZero).with(Way::kCompress);
+  Reclaimer reclaimer(*memory, 7);
+  EXPECT_EQ(reclaimer.reclaim(order(50, gentle)).frames.total(), Pages{0});
+  for (u64 page = 0; page < 100; ++page) EXPECT_TRUE(memory->has_marks(nth(page), PageWord::kRecent));
+  reclaimer.age({kPages});
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  EXPECT_GT(reclaimer.reclaim(order(50, gentle)).frames[Way::kCompress], Pages{30});
+}
+
 TEST_F(ReclaimTest, ALateOrderSaysSo) {
   put(1, text(1));
   Reclaimer reclaimer(*memory, 7);

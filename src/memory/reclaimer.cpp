@@ -9,13 +9,18 @@
 // very page a host would have taken (Waldspurger, OSDI 2002, 3.1). What random choice costs against the best
 // order is bounded, and there is no guest that it treats worst. A page is idle when nobody touched it since
 // this walk last came by: the mark kRecent, which only the walk takes, in the way of a clock's hand, but in
-// a random order of clusters.
+// a random order of clusters. It has a second at least to be touched. A guest that waits for what is brought
+// back touches little in less: whoever looked at it more often would take its last used pages for idle, and
+// have it wait the more.
 //
 // An order is carried out in rounds over all of memory. In each, idle pages go by the cheapest way that takes
 // them: zeros and balloon pages for nothing; the rest are packed; what cannot be packed goes to the swap
-// file. Used pages lose their mark and have until the next round to be used again. When a round was not
-// enough, what is packed gives more: its oldest part is packed tighter, then swapped. After two rounds the
-// order stands above use: then every page may be taken.
+// file. Used pages lose their mark. When a round was not enough, what is packed gives more: its oldest part
+// is packed tighter, then swapped. Then the order waits for pages to come of age, for a part of its time;
+// after that it takes what was not touched for less, and in the end it stands above use, and takes all.
+//
+// An order that may not swap is a gentle one. It goes over what is idle once and takes no marks: where little
+// can be packed it comes to all of memory for a few frames, and then nobody would know what is idle.
 //
 // Neighbours go together, by clusters of 2 MiB: a long hole costs the host's kernel a tenth of what it costs
 // page by page (and up to 32 pages as much as page by page where forgetting a translation is slow, for only
@@ -38,10 +43,11 @@ constexpr u64 kLeastBatch = 64, kMostBatch = 512;
 constexpr u64 kMostClusters = 2;         // looked at for one batch
 constexpr std::size_t kSwapBatch = 256;  // packed pages at a time
 constexpr Pages kCondenseBatch{128};     // likewise: about 5 ms
-constexpr int kPatientRounds = 2;        // in which used pages are spared
 // So many of a cluster's pages were touched since the walk last came by: it will not be taken soon.
 constexpr std::size_t kUsedAsAWhole = PageTable::kBatch / 4 * 3;
-constexpr Nanos kRoundTime{50'000'000};  // which a page has at least to show that it is used
+constexpr Nanos kOfAge{1'000'000'000};   // a page has so long to show that it is used
+constexpr u64 kPatience = 4;             // and an order waits for that for this part of its time, looking
+constexpr Nanos kRoundTime{50'000'000};  // so often
 
 constexpr u64 clusters_in(Bytes size, u64 cluster) {
   return ((size.raw >> kPageShift) + cluster - 1) / cluster;
@@ -62,6 +68,7 @@ struct Reclaimer::Order {
   bool has_enough() const { return got() >= wanted.wanted; }
   bool is_late() const { return os::monotonic_now() >= wanted.deadline; }
   bool is_over() const { return has_enough() || is_late(); }
+  bool is_gentle() const { return !wanted.allowed.allow(Way::kSwap); }
   Pages missing() const { return has_enough() ? Pages{0} : wanted.wanted - got(); }
   bool may_swap() const {
     return has_swap && wanted.allowed.allow(Way::kSwap) && trouble == SwapOut::Trouble::kNone;
@@ -69,19 +76,26 @@ struct Reclaimer::Order {
 };
 
 Reclaimer::Reclaimer(GuestMemory& memory, u64 seed)
-    : memory_(memory), walk_(clusters_in(memory.size(), kCluster), seed), swap_(memory) {}
+    : memory_(memory),
+      walk_(clusters_in(memory.size(), kCluster), seed),
+      taken_at_(walk_.count()),
+      swap_(memory) {}
 
 ReclaimReport Reclaimer::reclaim(const ReclaimOrder& wanted) {
   Order order{.wanted = wanted, .unused = memory_.begin_shrinking(), .has_swap = memory_.has_swap()};
-  for (int round = 0; !order.is_over(); ++round) {
-    const Nanos begun = os::monotonic_now();
+  const Nanos begun = os::monotonic_now();
+  const Nanos time = std::max(wanted.deadline, begun) - begun;
+  const Nanos patient_until = begun + std::min(kOfAge, Nanos{time.raw / kPatience});
+  for (Victims which = Victims::kAged; !order.is_over();) {
     const Pages before = order.got();
-    go_round(order, round < kPatientRounds ? Victims::kIdle : Victims::kAll);
+    go_round(order, which);
     if (!order.is_over()) go_deeper(order);
-    if (round >= kPatientRounds && order.got() == before) break;
-    const Nanos next = std::min(begun + kRoundTime, wanted.deadline), now = os::monotonic_now();
-    if (!order.is_over() && now < next)
-      std::this_thread::sleep_for(std::chrono::nanoseconds((next - now).raw));
+    if (order.is_over() || order.is_gentle() || (which == Victims::kAll && order.got() == before)) break;
+    if (const Nanos now = os::monotonic_now(); which == Victims::kAged && now < patient_until) {
+      std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(kRoundTime, patient_until - now).raw));
+    } else {
+      which = which == Victims::kAged ? Victims::kUntouched : Victims::kAll;
+    }
   }
   collect(order);
   order.report.returned = memory_.end_shrinking();
@@ -100,13 +114,11 @@ void Reclaimer::go_round(Order& order, Victims which) {
 
 // Returns how many clusters it looked at.
 u64 Reclaimer::find_victims(Order& order, Victims which) {
-  std::vector<Gpn> recent;
   u64 looked = 0;
-  for (; looked < kMostClusters && order.victims.empty(); ++looked)
-    look_at_next_cluster(which, order.victims, recent);
-  for (std::span<const Gpn> rest = recent; !rest.empty();
-       rest = rest.subspan(std::min(PageTable::kBatch, rest.size())))
-    memory_.take_marks(rest.first(std::min(PageTable::kBatch, rest.size())), PageWord::kRecent);
+  for (; looked < kMostClusters && order.victims.empty(); ++looked) {
+    Cluster cluster = look_at_next_cluster(which, order.is_gentle() ? Marks::kLeave : Marks::kTake);
+    order.victims = std::move(cluster.victims);
+  }
   return looked;
 }
 
@@ -122,15 +134,23 @@ void Reclaimer::take_batch(Order& order) {
   if (order.being_swapped >= order.missing()) collect(order);
 }
 
-Gpn Reclaimer::look_at_next_cluster(Victims which, std::vector<Gpn>& victims, std::vector<Gpn>& recent) {
-  const Gpn first{memory_.base().page() + walk_.next() * kCluster};
-  const u64 end = std::min(first.raw + kCluster, (memory_.base() + memory_.size().raw).page());
-  for (Gpn page = first; page.raw < end; ++page.raw) {
+Reclaimer::Cluster Reclaimer::look_at_next_cluster(Victims which, Marks marks) {
+  const u64 index = walk_.next();
+  Cluster cluster{Gpn{memory_.base().page() + index * kCluster}};
+  const Nanos now = os::monotonic_now();
+  const bool is_of_age = now - taken_at_[index] >= kOfAge;
+  if (which == Victims::kAged && !is_of_age) return cluster;
+  const u64 end = std::min(cluster.first.raw + kCluster, (memory_.base() + memory_.size().raw).page());
+  for (Gpn page = cluster.first; page.raw < end; ++page.raw) {
     if (memory_.state(page) != PageState::kPrivate) continue;
-    const bool spared = which == Victims::kIdle && memory_.has_marks(page, PageWord::kRecent);
-    (spared ? recent : victims).push_back(page);
+    const bool spared = which != Victims::kAll && memory_.has_marks(page, PageWord::kRecent);
+    (spared ? cluster.recent : cluster.victims).push_back(page);
   }
-  return first;
+  if (is_of_age && marks == Marks::kTake) {
+    memory_.take_marks(cluster.recent, PageWord::kRecent);
+    taken_at_[index] = now;
+  }
+  return cluster;
 }
 
 void Reclaimer::go_deeper(Order& order) {
@@ -167,9 +187,7 @@ ReclaimEnd Reclaimer::end_of(const Order& order) {
 
 void Reclaimer::age(Pages pages) {
   for (u64 looked = 0; looked < pages.raw; looked += kCluster) {
-    std::vector<Gpn> idle, recent;
-    const Gpn first = look_at_next_cluster(Victims::kIdle, idle, recent);
-    memory_.take_marks(recent, PageWord::kRecent);
+    const auto [first, idle, recent] = look_at_next_cluster(Victims::kAged, Marks::kTake);
     if (recent.size() >= kUsedAsAWhole && recent.size() + idle.size() == kCluster)
       (void)memory_.collapse(first);
   }

@@ -50,7 +50,8 @@ class Reclaimer {
 
  private:
   static constexpr u64 kCluster = PageTable::kBatch;
-  enum class Victims : u8 { kIdle, kAll };
+  // Untouched since the walk last came by, which was a second ago at least; or however long ago; or any.
+  enum class Victims : u8 { kAged, kUntouched, kAll };
   struct Order;
 
   void go_round(Order& order, Victims which);
@@ -60,10 +61,17 @@ class Reclaimer {
   bool swap_packed(Order& order);
   void collect(Order& order);
   static ReclaimEnd end_of(const Order& order);
-  Gpn look_at_next_cluster(Victims which, std::vector<Gpn>& victims, std::vector<Gpn>& recent);
+  struct Cluster {
+    Gpn first;
+    std::vector<Gpn> victims{};
+    std::vector<Gpn> recent{};  // whose time begins anew
+  };
+  enum class Marks : bool { kLeave, kTake };
+  Cluster look_at_next_cluster(Victims which, Marks marks);
 
   GuestMemory& memory_;
-  PageWalk walk_;  // over the clusters
+  PageWalk walk_;                // over the clusters
+  std::vector<Nanos> taken_at_;  // when a cluster's marks were taken
   SwapOut swap_;
 };
 
