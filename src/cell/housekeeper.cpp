@@ -155,7 +155,8 @@ void Housekeeper::run() {
     }
     if (order) begin(*order);
     if (asked_) look_at_guest();
-    if (room && lease_.waiting()) (void)reclaim(kRoom, control::kEveryWay, os::monotonic_now() + kRoomTime);
+    if (room && lease_.waiting())
+      (void)reclaim(kRoom, control::kEveryWay, os::monotonic_now() + kRoomTime, true);
     for (const auto& call : posted) call();
     sample(settings);
     trace(settings.curve_samples);
@@ -176,8 +177,8 @@ void Housekeeper::walk(Nanos every) {
   reclaimer_.age({(memory_.size().raw >> kPageShift) / kAgeLooks * looks});
 }
 
-memory::ReclaimReport Housekeeper::reclaim(Pages wanted, u32 ways, Nanos deadline) {
-  const auto report = reclaimer_.reclaim({wanted, ways_of(ways), deadline});
+memory::ReclaimReport Housekeeper::reclaim(Pages wanted, u32 ways, Nanos deadline, bool is_urgent) {
+  const auto report = reclaimer_.reclaim({wanted, ways_of(ways), deadline, is_urgent});
   using memory::ReclaimEnd;
   if (report.end == ReclaimEnd::kSwapFull || report.end == ReclaimEnd::kSwapFailed) {
     MutexLock lock(mutex_);
@@ -247,7 +248,7 @@ void Housekeeper::ask_again(Nanos now) {
 // It has nothing left to work with, and may stand still wholly. The reclaimer does the shrinking itself.
 void Housekeeper::help_guest() {
   (void)memory_.end_shrinking();
-  const auto report = reclaim(kRoom, control::kEveryWay, os::monotonic_now() + kRoomTime);
+  const auto report = reclaim(kRoom, control::kEveryWay, os::monotonic_now() + kRoomTime, true);
   (void)memory_.begin_shrinking();
   add(report.frames, asked_->done);
   asked_->missing -= std::min(asked_->missing, report.frames.total());
@@ -266,7 +267,7 @@ void Housekeeper::take_rest() {
 void Housekeeper::take(const control::Reclaim& order, Nanos deadline, control::Done& done) {
   Pages missing = order.keep == 0 ? lease_.missing() : Pages{order.pages};
   while (missing != Pages{}) {
-    const auto report = reclaim(std::min(missing, kPiece), order.ways, deadline);
+    const auto report = reclaim(std::min(missing, kPiece), order.ways, deadline, order.keep != 0);
     add(report.frames, done);
     missing =
         order.keep == 0 ? lease_.missing() : missing - std::min(missing, std::max(report.returned, Pages{1}));

@@ -16,11 +16,13 @@
 // An order is carried out in rounds over all of memory. In each, idle pages go by the cheapest way that takes
 // them: zeros and balloon pages for nothing; the rest are packed; what cannot be packed goes to the swap
 // file. Used pages lose their mark. When a round was not enough, what is packed gives more: its oldest part
-// is packed tighter, then swapped. Then the order waits for pages to come of age, for a part of its time;
-// after that it takes what was not touched for less, and in the end it stands above use, and takes all.
+// is packed tighter, then swapped. Then the order waits for pages to come of age, for a part of its time,
+// unless a hart waits for it; after that it takes what was not touched for less, and in the end it stands
+// above use, and takes all.
 //
-// An order that may not swap is a gentle one. It goes over what is idle once and takes no marks: where little
-// can be packed it comes to all of memory for a few frames, and then nobody would know what is idle.
+// An order that may not swap is a gentle one: it takes what is of age and no more. And it takes marks only
+// that are some seconds old: where little can be packed it comes to all of memory for a few frames, and then
+// all pages would have the age of the last order.
 //
 // Neighbours go together, by clusters of 2 MiB: a long hole costs the host's kernel a tenth of what it costs
 // page by page (and up to 32 pages as much as page by page where forgetting a translation is slow, for only
@@ -45,9 +47,10 @@ constexpr std::size_t kSwapBatch = 256;  // packed pages at a time
 constexpr Pages kCondenseBatch{128};     // likewise: about 5 ms
 // So many of a cluster's pages were touched since the walk last came by: it will not be taken soon.
 constexpr std::size_t kUsedAsAWhole = PageTable::kBatch / 4 * 3;
-constexpr Nanos kOfAge{1'000'000'000};   // a page has so long to show that it is used
-constexpr u64 kPatience = 4;             // and an order waits for that for this part of its time, looking
-constexpr Nanos kRoundTime{50'000'000};  // so often
+constexpr Nanos kOfAge{1'000'000'000};    // a page has so long to show that it is used,
+constexpr Nanos kOldMark{8'000'000'000};  // and until a gentle order takes its mark;
+constexpr u64 kPatience = 4;              // an order waits for that for this part of its time, looking
+constexpr Nanos kRoundTime{50'000'000};   // so often
 
 constexpr u64 clusters_in(Bytes size, u64 cluster) {
   return ((size.raw >> kPageShift) + cluster - 1) / cluster;
@@ -84,15 +87,17 @@ Reclaimer::Reclaimer(GuestMemory& memory, u64 seed)
 ReclaimReport Reclaimer::reclaim(const ReclaimOrder& wanted) {
   Order order{.wanted = wanted, .unused = memory_.begin_shrinking(), .has_swap = memory_.has_swap()};
   const Nanos begun = os::monotonic_now();
-  const Nanos time = std::max(wanted.deadline, begun) - begun;
-  const Nanos patient_until = begun + std::min(kOfAge, Nanos{time.raw / kPatience});
+  const Nanos time = wanted.is_urgent ? Nanos{} : std::max(wanted.deadline, begun) - begun;
+  const Nanos patient_until = begun + std::min(kOfAge + kRoundTime, Nanos{time.raw / kPatience});
   for (Victims which = Victims::kAged; !order.is_over();) {
     const Pages before = order.got();
     go_round(order, which);
     if (!order.is_over()) go_deeper(order);
-    if (order.is_over() || order.is_gentle() || (which == Victims::kAll && order.got() == before)) break;
+    if (order.is_over() || (which == Victims::kAll && order.got() == before)) break;
     if (const Nanos now = os::monotonic_now(); which == Victims::kAged && now < patient_until) {
       std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(kRoundTime, patient_until - now).raw));
+    } else if (order.is_gentle()) {
+      break;
     } else {
       which = which == Victims::kAged ? Victims::kUntouched : Victims::kAll;
     }
@@ -116,7 +121,7 @@ void Reclaimer::go_round(Order& order, Victims which) {
 u64 Reclaimer::find_victims(Order& order, Victims which) {
   u64 looked = 0;
   for (; looked < kMostClusters && order.victims.empty(); ++looked) {
-    Cluster cluster = look_at_next_cluster(which, order.is_gentle() ? Marks::kLeave : Marks::kTake);
+    Cluster cluster = look_at_next_cluster(which, order.is_gentle() ? kOldMark : kOfAge);
     order.victims = std::move(cluster.victims);
   }
   return looked;
@@ -134,19 +139,18 @@ void Reclaimer::take_batch(Order& order) {
   if (order.being_swapped >= order.missing()) collect(order);
 }
 
-Reclaimer::Cluster Reclaimer::look_at_next_cluster(Victims which, Marks marks) {
+Reclaimer::Cluster Reclaimer::look_at_next_cluster(Victims which, Nanos age) {
   const u64 index = walk_.next();
   Cluster cluster{Gpn{memory_.base().page() + index * kCluster}};
   const Nanos now = os::monotonic_now();
-  const bool is_of_age = now - taken_at_[index] >= kOfAge;
-  if (which == Victims::kAged && !is_of_age) return cluster;
+  if (which == Victims::kAged && now - taken_at_[index] < kOfAge) return cluster;
   const u64 end = std::min(cluster.first.raw + kCluster, (memory_.base() + memory_.size().raw).page());
   for (Gpn page = cluster.first; page.raw < end; ++page.raw) {
     if (memory_.state(page) != PageState::kPrivate) continue;
     const bool spared = which != Victims::kAll && memory_.has_marks(page, PageWord::kRecent);
     (spared ? cluster.recent : cluster.victims).push_back(page);
   }
-  if (is_of_age && marks == Marks::kTake) {
+  if (now - taken_at_[index] >= age) {
     memory_.take_marks(cluster.recent, PageWord::kRecent);
     taken_at_[index] = now;
   }
@@ -187,7 +191,7 @@ ReclaimEnd Reclaimer::end_of(const Order& order) {
 
 void Reclaimer::age(Pages pages) {
   for (u64 looked = 0; looked < pages.raw; looked += kCluster) {
-    const auto [first, idle, recent] = look_at_next_cluster(Victims::kAged, Marks::kTake);
+    const auto [first, idle, recent] = look_at_next_cluster(Victims::kAged, kOfAge);
     if (recent.size() >= kUsedAsAWhole && recent.size() + idle.size() == kCluster)
       (void)memory_.collapse(first);
   }

@@ -14,7 +14,8 @@ namespace cloister::memory {
 struct ReclaimOrder {
   Pages wanted;  // frames to be given back
   Ways allowed = Ways::all();
-  Nanos deadline;  // by os::monotonic_now()
+  Nanos deadline;          // by os::monotonic_now()
+  bool is_urgent = false;  // a hart stands still until there are frames
 };
 
 // Why no more was reclaimed.
@@ -66,8 +67,8 @@ class Reclaimer {
     std::vector<Gpn> victims{};
     std::vector<Gpn> recent{};  // whose time begins anew
   };
-  enum class Marks : bool { kLeave, kTake };
-  Cluster look_at_next_cluster(Victims which, Marks marks);
+  // Marks that are as old as `age` are taken.
+  Cluster look_at_next_cluster(Victims which, Nanos age);
 
   GuestMemory& memory_;
   PageWalk walk_;                // over the clusters
