@@ -73,8 +73,6 @@ TEST(ReleasePolicyTest, WhatWasFreedIsNotAskedForAgainWithoutABalloon) {
   cloister_condition condition = {};
   condition.configured = 400 * kMiB;
   condition.held = 250 * kMiB;
-  condition.swapped = 90 * kMiB;
-  condition.balloon = 10 * kMiB;
   EXPECT_EQ(free_and_held(40 * kMiB, condition), 0u);
   EXPECT_EQ(free_and_held(120 * kMiB, condition), 0u) << "the host has taken all of it";
   EXPECT_EQ(free_and_held(220 * kMiB, condition), 70 * kMiB);

@@ -155,8 +155,7 @@ void Housekeeper::run() {
     }
     if (order) begin(*order);
     if (asked_) look_at_guest();
-    if (room && lease_.waiting())
-      (void)reclaim(kRoom, control::kEveryWay, os::monotonic_now() + kRoomTime, true);
+    if (room && lease_.waiting()) (void)reclaim_room();
     for (const auto& call : posted) call();
     sample(settings);
     trace(settings.curve_samples);
@@ -177,14 +176,18 @@ void Housekeeper::walk(Nanos every) {
   reclaimer_.age({(memory_.size().raw >> kPageShift) / kAgeLooks * looks});
 }
 
-memory::ReclaimReport Housekeeper::reclaim(Pages wanted, u32 ways, Nanos deadline, bool is_urgent) {
-  const auto report = reclaimer_.reclaim({wanted, ways_of(ways), deadline, is_urgent});
+memory::ReclaimReport Housekeeper::reclaim(const memory::ReclaimOrder& order) {
+  const auto report = reclaimer_.reclaim(order);
   using memory::ReclaimEnd;
   if (report.end == ReclaimEnd::kSwapFull || report.end == ReclaimEnd::kSwapFailed) {
     MutexLock lock(mutex_);
     figures_.swap_failed = true;
   }
   return report;
+}
+
+memory::ReclaimReport Housekeeper::reclaim_room() {
+  return reclaim({.wanted = kRoom, .deadline = os::monotonic_now() + kRoomTime, .is_urgent = true});
 }
 
 // A new order takes the place of one that the guest still works on.
@@ -248,7 +251,7 @@ void Housekeeper::ask_again(Nanos now) {
 // It has nothing left to work with, and may stand still wholly. The reclaimer does the shrinking itself.
 void Housekeeper::help_guest() {
   (void)memory_.end_shrinking();
-  const auto report = reclaim(kRoom, control::kEveryWay, os::monotonic_now() + kRoomTime, true);
+  const auto report = reclaim_room();
   (void)memory_.begin_shrinking();
   add(report.frames, asked_->done);
   asked_->missing -= std::min(asked_->missing, report.frames.total());
@@ -267,7 +270,7 @@ void Housekeeper::take_rest() {
 void Housekeeper::take(const control::Reclaim& order, Nanos deadline, control::Done& done) {
   Pages missing = order.keep == 0 ? lease_.missing() : Pages{order.pages};
   while (missing != Pages{}) {
-    const auto report = reclaim(std::min(missing, kPiece), order.ways, deadline, order.keep != 0);
+    const auto report = reclaim({std::min(missing, kPiece), ways_of(order.ways), deadline, order.keep != 0});
     add(report.frames, done);
     missing =
         order.keep == 0 ? lease_.missing() : missing - std::min(missing, std::max(report.returned, Pages{1}));

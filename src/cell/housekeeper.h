@@ -84,7 +84,8 @@ class Housekeeper {
   void ask_again(Nanos now);
   void take_rest();
   void take(const control::Reclaim& order, Nanos deadline, control::Done& done);
-  memory::ReclaimReport reclaim(Pages wanted, u32 ways, Nanos deadline, bool is_urgent);
+  memory::ReclaimReport reclaim(const memory::ReclaimOrder& order);
+  memory::ReclaimReport reclaim_room();
   void sample(const control::Settings& settings);
   void trace(u32 samples);
 

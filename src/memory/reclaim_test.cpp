@@ -347,19 +347,27 @@ TEST_F(ReclaimTest, IdlePagesGoBeforeUsedOnes) {
   EXPECT_GE(idle, 90u);
 }
 
-// Those that are used within the second that an order has pages show it are spared.
+// Those that are used within the second that an order lets pages show it are spared. Where this machine is so
+// busy that they are not, nothing is shown, and it is done again.
 TEST_F(ReclaimTest, AnOrderWaitsForUsedPagesToShowThatTheyAre) {
   memory->set_swap(swap);
-  for (u64 page = 0; page < kPages; ++page) put(page, noise(page));
-  Reclaimer reclaimer(*memory, 7);
-  reclaimer.age({kPages});
-  std::thread guest([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-    for (u64 page = 0; page < kPages; page += 2) get(page);
-  });
-  reclaimer.reclaim(order(90));
-  guest.join();
-  for (u64 page = 0; page < kPages; page += 2) EXPECT_EQ(memory->state(nth(page)), PageState::kPrivate);
+  for (bool in_time = false; !in_time;) {
+    for (u64 page = 0; page < kPages; ++page) put(page, noise(page));
+    Reclaimer reclaimer(*memory, 7);
+    reclaimer.age({kPages});
+    const Nanos aged = os::monotonic_now();
+    const Pages read_before = swap.counts().read;
+    std::thread guest([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      for (u64 page = 0; page < kPages; page += 2) get(page);
+      in_time = os::monotonic_now() - aged < Nanos{900'000'000};
+    });
+    reclaimer.reclaim(order(90));
+    guest.join();
+    if (!in_time) continue;
+    EXPECT_EQ(swap.counts().read, read_before) << "none was taken that is used";
+    for (u64 page = 0; page < kPages; page += 2) EXPECT_EQ(memory->state(nth(page)), PageState::kPrivate);
+  }
 }
 
 TEST_F(ReclaimTest, AnOrderThatMayNotSwapTakesIdlePagesAndForgetsNoUseOfLate) {

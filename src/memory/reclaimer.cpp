@@ -150,7 +150,7 @@ Reclaimer::Cluster Reclaimer::look_at_next_cluster(Victims which, Nanos age) {
     const bool spared = which != Victims::kAll && memory_.has_marks(page, PageWord::kRecent);
     (spared ? cluster.recent : cluster.victims).push_back(page);
   }
-  if (now - taken_at_[index] >= age) {
+  if (which != Victims::kAll && now - taken_at_[index] >= age) {
     memory_.take_marks(cluster.recent, PageWord::kRecent);
     taken_at_[index] = now;
   }

@@ -36,8 +36,8 @@ class Chain {
   bool write(std::span<const std::byte> from);
 
   // In-place I/O: use(run), a std::span of bytes in the guest's frames, for each run of the next `bytes`
-  // bytes, pinned for the time of the call. Takes the bytes. Stops when `use` returns false, and returns
-  // false then. Precondition: as many are left.
+  // bytes, pinned for the time of the call; one that is there to be written must be written whole. Takes the
+  // bytes. Stops when `use` returns false, and returns false then. Precondition: as many are left.
   template <typename Use>
   bool read_in_place(u32 bytes, Use&& use) {
     return each_segment(bytes, memory::Access::kRead,
