@@ -25,6 +25,7 @@ FILL_MIB = 330  # what an idle machine has written and will want back
 MEASURE = 20    # seconds of each measurement
 WARM_UP = 25    # seconds of work before memory is looked at for rest
 PATIENCE = 90   # seconds that memory may take to move
+ANSWER = 300     # seconds that a guest may take to answer, where others have the CPUs and the disk
 
 IDLE = ["idle-1", "idle-2", "idle-3"]
 BUSY = ["redis", "compiler"]
@@ -100,8 +101,8 @@ class Show:
 
 def done_so_far(machines):
     """Requests answered and programs compiled since the start."""
-    answered = machines["redis"].must("redis-cli info stats | grep total_commands_processed", 60)
-    compiled = machines["compiler"].must("wc -l </run/compiled", 60)
+    answered = machines["redis"].must("redis-cli info stats | grep total_commands_processed", ANSWER)
+    compiled = machines["compiler"].must("wc -l </run/compiled", ANSWER)
     return int(re.search(r"processed:(\d+)", answered).group(1)), int(compiled.split()[-1])
 
 
@@ -146,19 +147,19 @@ def work(host, folder, disk):
     all_at_once(daemon.Debian.log_in, machines.values())
     show = Show(host)
     show.heading(f"booted; {', '.join(IDLE)} write {FILL_MIB} MiB each, then idle")
-    all_at_once(lambda machine: machine.must(FILL, 300), [machines[name] for name in IDLE])
+    all_at_once(lambda machine: machine.must(FILL, ANSWER), [machines[name] for name in IDLE])
     show.line()
-    machines["compiler"].must(f"printf %s '{PROGRAM}' >/run/a.c; : >/run/compiled", 60)
-    machines["compiler"].must(COMPILE, 60)
-    machines["redis"].must(SERVE, 300)
-    machines["redis"].must(LOAD, 60)
+    machines["compiler"].must(f"printf %s '{PROGRAM}' >/run/a.c; : >/run/compiled", ANSWER)
+    machines["compiler"].must(COMPILE, ANSWER)
+    machines["redis"].must(SERVE, ANSWER)
+    machines["redis"].must(LOAD, ANSWER)
     plain = phase("by shares alone: idle tax 0", {"idle_tax": "0"}, machines, show)
     worth = phase("by worth: idle tax 75 %", {"idle_tax": "0.75"}, machines, show)
     whole = phase("memory for all", {"pool": f"{ALL_MIB}MiB"}, machines, show)
     state = host.machines()
     report(state, plain, worth, whole)
-    all_at_once(lambda machine: machine.must(VERIFY, 300), [machines[name] for name in IDLE])
-    keys = machines["redis"].must("redis-cli dbsize", 60).split()[-1]
+    all_at_once(lambda machine: machine.must(VERIFY, ANSWER), [machines[name] for name in IDLE])
+    keys = machines["redis"].must("redis-cli dbsize", ANSWER).split()[-1]
     print(f"nothing was lost: the sums of {len(IDLE)} machines hold, Redis has its {keys} keys")
     print("\n" + host.get(f"machines/{IDLE[0]}/explain"))
     if int(keys) != REDIS_KEYS:
