@@ -40,13 +40,17 @@ enum class LockRank : int {
   kConsoleOutput,  // what a guest printed, on its way out: any device prints under its own lock
   kPosted,         // an event loop's posted calls: anyone may post under a lock of their own
   kWorkshop,       // what harts want translated: held for moments, by a hart and by the thread that does it
+  kShelf,          // what was translated for some hart: for a look-up, by harts and that thread
   kLog,
 };
 
-// A mutex that knows its place. Debug builds CHECK the order on every lock().
+// A mutex that knows its place. Debug builds CHECK the order on every lock(). Whoever finds it taken looks
+// out for its end a moment before it sleeps, for most are held for less than a sleep takes.
 class CLOISTER_TSA(capability("mutex")) Mutex {
  public:
-  explicit Mutex(LockRank rank) : rank_(rank) {}
+  explicit Mutex(LockRank rank) : rank_(rank) {
+    *mutex_.native_handle() = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
+  }
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 

@@ -3,17 +3,19 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #include "base/check.h"
 
-// Blocks are made one behind the other in chunks and never freed one by one: a block that is no longer what
+// Blocks are made one behind the other and never freed one by one: a block that is no longer what
 // memory holds is only taken out of its bucket, and its place is lost until all are dropped. Links and jump
 // entries may still lead to it, but its epoch is old, and whoever follows them looks at that.
 namespace cloister::hart {
 
-BlockCache::BlockCache(u64 most_bytes, bool entrances)
-    : most_chunks_((most_bytes + kChunk - 1) / kChunk), entrances_(entrances), buckets_(kBuckets, nullptr) {
-  CHECK(most_bytes > 0);
+BlockCache::BlockCache(u64 most_bytes, bool entrances) : entrances_(entrances), buckets_(kBuckets, nullptr) {
+  auto memory = os::Mapping::anonymous({round_up(most_bytes, kAhead)}, os::Protection::kReadWrite);
+  CHECK(memory.ok());
+  memory_ = memory.take();
 }
 
 Block* BlockCache::find(u64 address) const {
@@ -48,15 +50,9 @@ void BlockCache::insert(Block* block) {
 
 Block* BlockCache::allocate(u32 uops, u32 code_bytes) {
   const u64 size = sizeof(Block) + uops * sizeof(Uop) + sizeof(Links) + (code_bytes + 7) / 8 * 8;
-  DCHECK(size <= kChunk);
-  if (chunks_.empty() || used_ + size > kChunk) {
-    if (chunk_ + 1 >= most_chunks_ && !chunks_.empty()) return nullptr;
-    if (!chunks_.empty()) ++chunk_;
-    if (chunk_ == chunks_.size()) chunks_.push_back(std::make_unique<std::byte[]>(kChunk));
-    used_ = 0;
-  }
-  std::byte* place = chunks_[chunk_].get() + used_;
-  used_ += size;
+  if (used_ + size > memory_.size().raw) return nullptr;
+  for (; used_ + size > populated_; populated_ += kAhead) memory_.populate(populated_, {kAhead});
+  std::byte* place = memory_.data() + std::exchange(used_, used_ + size);
   auto* block = new (place) Block{};
   block->uops_count = uops;
   block->bytes = static_cast<u16>(code_bytes);
@@ -67,7 +63,6 @@ Block* BlockCache::allocate(u32 uops, u32 code_bytes) {
 void BlockCache::drop_all() {
   std::fill(buckets_.begin(), buckets_.end(), nullptr);
   starts_.clear();
-  chunk_ = 0;
   used_ = 0;
   ++drops_;
 }

@@ -3,11 +3,11 @@
 
 #include <bitset>
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "base/os/mapping.h"
 #include "base/units.h"
 #include "hart/state.h"
 #include "isa/insn.h"
@@ -86,16 +86,15 @@ class BlockCache {
   u64 drops() const { return drops_; }
 
  private:
-  static constexpr u64 kChunk = 256 * kKiB;
+  static constexpr u64 kAhead = 256 * kKiB;  // so much is asked of the host at once
   static constexpr u64 kBuckets = 65536;
   void mark(u64 address, bool begins);
   static u64 bucket(u64 address) { return (address >> 1 ^ address >> 13) % kBuckets; }
 
-  const u64 most_chunks_;
   const bool entrances_;
-  std::vector<std::unique_ptr<std::byte[]>> chunks_;
-  u64 chunk_ = 0;  // the one being filled
-  u64 used_ = 0;   // of it
+  os::Mapping memory_;
+  u64 used_ = 0;       // of it, from the beginning
+  u64 populated_ = 0;  // likewise
   std::vector<Block*> buckets_;
   std::unordered_map<u64, Starts> starts_;  // by page, for a translator
   u64 drops_ = 0;

@@ -4,13 +4,15 @@
 #include <deque>
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
+#include "base/lock.h"
 #include "base/units.h"
 #include "jit/order.h"
 
 namespace cloister::jit {
 
-// What was made for one hart of a machine and may serve the others. Not thread safe.
+// What was made for one hart of a machine and may serve the others. Any thread.
 class Shelf {
  public:
   using Entry = std::shared_ptr<const Product>;
@@ -19,7 +21,7 @@ class Shelf {
   explicit Shelf(Bytes most) : most_(most) {}
 
   void put(Entry product);
-  Bytes size() const { return size_; }
+  Bytes size() const;
   // What was made first goes until at most so many bytes are left.
   void shrink_to(Bytes size);
   // What was made for `address`, or for a block near with a way in there, of `tier` or a better one; of
@@ -30,14 +32,18 @@ class Shelf {
  private:
   using Entries = std::unordered_map<u64, Entry>;
 
-  void drop_first();
-  Entries& entries_like(const Product& product) { return product.tier == Tier::kWide ? wide_ : by_address_; }
+  // What goes, for the caller to let go of without the lock.
+  std::vector<Entry> drop_until(Bytes size) REQUIRES(mutex_);
+  Entries& entries_like(const Product& product) REQUIRES(mutex_) {
+    return product.tier == Tier::kWide ? wide_ : by_address_;
+  }
 
   const Bytes most_;
-  Bytes size_;
-  std::deque<Entry> entries_;  // in the order of making
-  Entries by_address_;         // of a way in: the best of one page,
-  Entries wide_;               // and of several
+  mutable Mutex mutex_{LockRank::kShelf};
+  Bytes size_ GUARDED_BY(mutex_);
+  std::deque<Entry> entries_ GUARDED_BY(mutex_);  // in the order of making
+  Entries by_address_ GUARDED_BY(mutex_);         // of a way in: the best of one page,
+  Entries wide_ GUARDED_BY(mutex_);               // and of several
 };
 
 }  // namespace cloister::jit

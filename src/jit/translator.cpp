@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/os/heap.h"
 #include "hart/core.h"
 #include "hart/execute.h"
 
@@ -16,6 +17,14 @@
 // same page, so it is right when theirs is; when it is dropped, its entries leave at once, and are
 // slots themselves from then on; and it is forgotten only together with all other code.
 namespace cloister::jit {
+
+namespace {
+
+// The hart's heap grows by so much at once, each time that it has got so many regions.
+constexpr u64 kPrepareEach = 128;
+constexpr Bytes kPrepared{256 * kKiB};
+
+}  // namespace
 
 // The page as it is now, or false where it is no memory. A safe point.
 bool Translator::read_page(hart::Core& core, Gpn page, std::span<std::byte, kPageSize> copy) {
@@ -281,6 +290,7 @@ void Translator::refuse(hart::Core& core, const Product& product) {
 }
 
 void Translator::add_region(hart::Core& core, const Product& product, x64::Code code) {
+  if (statistics_.regions % kPrepareEach == 0) os::prepare_heap(kPrepared);
   Region& made = *regions_.emplace_back(std::make_unique<Region>());
   made.code = std::move(code);
   made.index = regions_.size() - 1;

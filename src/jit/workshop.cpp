@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <thread>
 
 #include "base/os/clock.h"
 #include "base/os/heap.h"
@@ -38,9 +39,20 @@ Workshop::~Workshop() {
 }
 
 bool Workshop::take(Client& client, std::unique_ptr<Order>& order, std::atomic<u32>& attention) {
-  const MutexLock lock(mutex_);
+  bool taken, wakes;
+  {
+    const MutexLock lock(mutex_);
+    taken = add(client, order, attention);
+    wakes = sleeps_ && (!jobs_.empty() || asked_ == kTidyAfter);
+    if (wakes) sleeps_ = false;
+  }
+  if (wakes) changed_.notify_one();
+  return taken;
+}
+
+bool Workshop::add(Client& client, std::unique_ptr<Order>& order, std::atomic<u32>& attention) {
   client.attention = &attention;
-  if (++asked_ == kTidyAfter && sleeps_) changed_.notify_one();
+  ++asked_;
   if (jobs_.size() >= kMostJobs) return false;
   if (refuse_ > 0) return --refuse_, false;
   for (const auto& product : client.ready) {
@@ -52,22 +64,12 @@ bool Workshop::take(Client& client, std::unique_ptr<Order>& order, std::atomic<u
     thread_ = started.take();
   }
   jobs_.push_back({&client, std::move(order), os::monotonic_now(), os::current_cpu()});
+  has_jobs_ = true;
   if (!old_.empty()) {
     order = std::move(old_.back());
     old_.pop_back();
   }
-  if (sleeps_) changed_.notify_one();
   return true;
-}
-
-std::shared_ptr<const Product> Workshop::find(GuestPhys address, Tier tier) {
-  const MutexLock lock(mutex_);
-  return shelf_.find(address, tier);
-}
-
-void Workshop::keep(std::shared_ptr<const Product> product) {
-  const MutexLock lock(mutex_);
-  shelf_.put(std::move(product));
 }
 
 const std::vector<std::shared_ptr<const Product>>& Workshop::collect(Client& client) {
@@ -93,9 +95,9 @@ void Workshop::finish(Client& client, std::shared_ptr<const Product> product) {
   client.attention->fetch_or(hart::attention::kCode);
 }
 
-void Workshop::judge(const Job& woken_by) {
+void Workshop::judge(const Job& first) {
   if (!is_for_one_) return;
-  if (os::monotonic_now() - woken_by.since < kPrompt && os::current_cpu() != woken_by.cpu) {
+  if (os::monotonic_now() - first.since < kPrompt && os::current_cpu() != first.cpu) {
     refuse_next_ = kFewestRefused;
     return;
   }
@@ -106,20 +108,30 @@ void Workshop::judge(const Job& woken_by) {
 void Workshop::do_next() {
   Job job = std::move(jobs_.front());
   jobs_.pop_front();
+  has_jobs_ = !jobs_.empty();
+  served_ = job.client;
+  freed_.swap(collected_);
+  mutex_.unlock();
+  freed_.clear();
   auto product = shelf_.find(job.order->address(), job.order->tier);
   if (product == nullptr || !product->is_of(*job.order)) {
-    served_ = job.client;
-    std::vector<std::shared_ptr<const Product>> collected = std::exchange(collected_, {});
-    mutex_.unlock();
-    collected.clear();
+    if (made_++ % kPrepareEach == 0) os::prepare_heap(kPrepared);
     product = make(*job.order);
-    mutex_.lock();
     shelf_.put(product);
   }
+  mutex_.lock();
   if (old_.size() < kMostOld) old_.push_back(std::move(job.order));
   finish(*job.client, std::move(product));
   served_ = nullptr;
   finished_.notify_all();
+}
+
+// To be woken costs the hart that does it, and this thread, as much as an order does.
+void Workshop::look_out() {
+  mutex_.unlock();
+  const Nanos end = os::monotonic_now() + kLookOut;
+  while (!has_jobs_.load(std::memory_order_relaxed) && os::monotonic_now() < end) std::this_thread::yield();
+  mutex_.lock();
 }
 
 // What is kept of products lies between what was needed to make them.
@@ -128,8 +140,7 @@ void Workshop::sleep() {
   sleeps_ = true;
   const bool woken = is_untidy ? changed_.wait_for(mutex_, kRest) : (changed_.wait(mutex_), true);
   sleeps_ = false;
-  if (!jobs_.empty()) return judge(jobs_.front());
-  if (woken || closes_) return;
+  if (!jobs_.empty() || woken || closes_) return;
   asked_ = 0;
   shelf_.shrink_to(kShelfAtRest);
   collected_.clear();
@@ -141,11 +152,13 @@ void Workshop::sleep() {
 void Workshop::work() {
   mutex_.lock();
   while (!closes_) {
-    if (jobs_.empty()) {
-      sleep();
-    } else {
+    if (!jobs_.empty()) {
       do_next();
+      continue;
     }
+    look_out();
+    if (jobs_.empty() && !closes_) sleep();
+    if (!jobs_.empty()) judge(jobs_.front());
   }
   mutex_.unlock();
 }

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/os/entropy.h"
+#include "base/os/heap.h"
 #include "machine/address_map.h"
 #include "machine/device_tree.h"
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr u64 kDiscardBatch = 64 * 1024;  // pages
 constexpr u32 kA0 = 10;
+constexpr u64 kHartsHeap = 5 * kMiB / 4;  // what a hart begins with: its TLB, and where blocks are found
 
 // What guest programs may call for. Figures of the host differ from run to run, so not in deterministic mode.
 u32 features_of(const MachineConfig& config) {
@@ -70,6 +72,7 @@ Result<std::unique_ptr<Board>> Board::create(const MachineConfig& config, device
   auto memory = TRY(memory::GuestMemory::create(kMemoryBase, config.memory));
   auto loop = TRY(os::EventLoop::create());
   auto translators = TRY(make_translators(config));
+  os::prepare_heap({config.cpus * kHartsHeap});
   auto board = std::unique_ptr<Board>(
       new Board(config, clock, std::move(memory), std::move(loop), std::move(files), std::move(translators)));
   TRY(board->add_peripherals(console));

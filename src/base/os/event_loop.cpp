@@ -204,9 +204,10 @@ void EventLoop::post(std::function<void()> call) {
 void EventLoop::run() {
   std::array<epoll_event, 64> events;
   for (;;) {
+    const bool stops = state_->stop.exchange(false);  // before: what was posted earlier is still done
     state_->run_timers();
     state_->run_posted();
-    if (state_->stop.exchange(false)) return;
+    if (stops) return;
     state_->arm();
     const int count = ::epoll_wait(state_->epoll.get(), events.data(), static_cast<int>(events.size()), -1);
     CHECK(count >= 0 || errno == EINTR);
