@@ -145,6 +145,32 @@ TEST_F(BridgeTest, ShrinksAProgramByItsKnobAndGivesBackWhatItHad) {
   EXPECT_EQ(text.str(), "redis cache\t104857600\t0\n");
 }
 
+// As a JVM does that is busy with a collection.
+TEST_F(BridgeTest, ALimitThatWasSetWithoutAnAnswerIsNotTheOwnersWish) {
+  Redis redis(loop_, folder_ + "/redis");
+  ProgramSettings one;
+  one.kind = ProgramKind::kRedis;
+  one.name = "redis cache";
+  one.place.path = folder_ + "/redis";
+  one.floor = 100 * kMiB;
+  settings_.programs = {one};
+  Bridge bridge(loop_, settings_, folder_);
+  ASSERT_EQ(bridge.start(), "");
+  bridge.take(at(CLOISTER_AMPLE, 0));
+  settle();
+  redis.hangs_up = true;
+  bridge.take(at(CLOISTER_CRITICAL, std::uint64_t{1} << 40));
+  turn_until([&] { return redis.limit != 0; });
+  settle();
+  redis.hangs_up = false;
+  bridge.take(at(CLOISTER_AMPLE, 0));
+  settle();
+  std::ifstream notes(folder_ + "/ceilings");
+  std::ostringstream text;
+  text << notes.rdbuf();
+  EXPECT_EQ(text.str(), "redis cache\t104857600\t0\n");
+}
+
 TEST_F(BridgeTest, AProgramThatForgetsNothingIsLeftAlone) {
   Redis redis(loop_, folder_ + "/redis");
   redis.policy = "noeviction";

@@ -79,6 +79,10 @@ void Releases::take(std::size_t index, const std::optional<Program::Figures>& fi
 
 // A limit that is not the one that was set last was set by somebody else: that is the ceiling then.
 void Releases::note_ceiling(Member& member, const Program::Figures& figures) {
+  if (member.tried != 0 && figures.limit == member.tried && member.set_to != member.tried) {
+    member.set_to = member.tried;
+    write_notes();
+  }
   if (!member.noted || figures.limit != member.set_to) {
     member.given = member.set_to = figures.limit;
     member.noted = true;
@@ -114,6 +118,7 @@ void Releases::turn(std::size_t index, std::uint64_t limit) {
   Member& member = members_[index];
   const bool whole = limit >= member.state.ceiling;
   const std::uint64_t to = whole && member.settings.ceiling == 0 ? member.given : member.program->kept(limit);
+  member.tried = to;
   member.program->turn_to(to, [this, index, to, limit](const std::string& why) {
     Member& done = members_[index];
     if (why.empty()) {

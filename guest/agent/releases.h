@@ -36,6 +36,7 @@ class Releases {
     std::unique_ptr<Program> program;
     ProgramState state;
     std::uint64_t set_to = 0;  // by us, last; 0: not
+    std::uint64_t tried = 0;   // likewise, or in vain: it may be so though no answer came
     std::uint64_t given = 0;   // the ceiling in the program's own terms; 0: no limit
     bool noted = false;        // the ceiling is known
     bool answered = false;     // in this round, with figures

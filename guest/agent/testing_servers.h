@@ -99,8 +99,10 @@ class Redis : public Server {
   std::string policy = "allkeys-lru";
   std::string server = "redis_version:7.0.15\r\n";  // how it names itself
   int purges = 0;
+  bool hangs_up = false;  // when its limit was set
 
  protected:
+  bool ends() const override { return hangs_up; }
   std::string answer(const std::string& request) override {
     std::string all;
     std::istringstream words(request);
@@ -109,6 +111,7 @@ class Redis : public Server {
       if (word == "maxmemory") {
         words >> word >> limit;
         used = std::min(used, limit == 0 ? used : limit);
+        if (hangs_up) return "";
         all += "+OK\r\n";
       }
       if (word == "PURGE") {

@@ -283,16 +283,13 @@ void Housekeeper::take(const control::Reclaim& order, Nanos deadline, control::D
   }
 }
 
-// A period is over by the guest's run time, or by the wall's where the guest hardly runs.
 void Housekeeper::sample(const control::Settings& settings) {
   if (settings.period_nanos == 0) return;
-  const Nanos run = run_time_(), wall = os::monotonic_now();
-  const bool first = period_wall_ == Nanos{};
-  if (first || run - period_run_ >= Nanos{settings.period_nanos} ||
-      wall - period_wall_ >= Nanos{settings.period_ceiling}) {
+  const SamplePeriod::Times now{run_time_(), memory_.usage().waited, os::monotonic_now()};
+  const bool first = !period_.has_begun();
+  if (first || period_.is_over(now, {settings.period_nanos}, {settings.period_ceiling})) {
     const auto count = sampler_.restart(settings.samples);
-    period_run_ = run;
-    period_wall_ = wall;
+    period_.begin(now);
     MutexLock lock(mutex_);
     figures_.running = {settings.samples, 0};
     if (first) return;

@@ -11,6 +11,7 @@
 #include "cell/control.h"
 #include "cell/curve_sampler.h"
 #include "cell/lease.h"
+#include "cell/sample_period.h"
 #include "memory/guest_memory.h"
 #include "memory/reclaimer.h"
 #include "memory/sampler.h"
@@ -100,7 +101,7 @@ class Housekeeper {
   Lease& lease_;
   const std::function<void(const control::Done&)> done_;
   const std::function<Nanos()> run_time_;
-  Nanos period_run_, period_wall_;  // when it began
+  SamplePeriod period_;
 
   mutable Mutex mutex_{LockRank::kHousekeeper};
   Condition wake_;

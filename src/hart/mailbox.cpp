@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hart/mailbox.h"
 
+#include <algorithm>
 #include <chrono>
+#include <thread>
+
+#include "base/os/clock.h"
 
 namespace cloister::hart {
 
@@ -14,17 +18,24 @@ void Mailbox::call(u32 bits) {
   wake_.notify_one();
 }
 
+// Harts that wait for each other are called within microseconds, which a sleep and its end take several times
+// over; and who calls somebody that is awake has no call into the host to make.
 void Mailbox::sleep(Nanos at_most) {
-  using std::chrono::nanoseconds;
-  constexpr u64 kLongest = 3'600'000'000'000;  // keeps the clock's arithmetic far from overflow
-  const auto end = std::chrono::steady_clock::now() + nanoseconds(std::min(at_most.raw, kLongest));
+  constexpr Nanos kLongest{3'600'000'000'000};  // keeps the clock's arithmetic far from overflow
+  const Nanos begin = os::monotonic_now(), end = begin + std::min(at_most, kLongest);
+  for (Nanos now = begin; looks_out_ && !is_called() && now < std::min(begin + kLookOut, end);) {
+    std::this_thread::yield();
+    now = os::monotonic_now();
+  }
+  if (is_called()) return;
   MutexLock lock(mutex_);
   asleep_.store(true);
-  while ((attention_.load() & ~attention::kCanWait) == 0) {
-    const auto left = end - std::chrono::steady_clock::now();
-    if (left <= nanoseconds(0) || !wake_.wait_for(mutex_, left)) break;
+  while (!is_called()) {
+    const Nanos now = os::monotonic_now();
+    if (now >= end || !wake_.wait_for(mutex_, std::chrono::nanoseconds(end.raw - now.raw))) break;
   }
   asleep_.store(false);
+  looks_out_ = is_called() && os::monotonic_now() < begin + kLookOut + kLookOut;
 }
 
 void Mailbox::post(const Fence& fence) {

@@ -52,9 +52,14 @@ class Mailbox {
  private:
   // Bound: more fences than these become one of everything.
   static constexpr u64 kMostFences = 32;
+  // Bound: so long a hart looks out for a call, and lets others have its CPU, before it sleeps.
+  static constexpr Nanos kLookOut{50'000};
+
+  bool is_called() const { return (attention_.load() & ~attention::kCanWait) != 0; }
 
   std::atomic<u32>& attention_;
   std::atomic<bool> asleep_{false};
+  bool looks_out_ = false;  // the hart's own: it was called soon, last time
   Mutex mutex_{LockRank::kHart};
   Condition wake_;
   Condition done_;

@@ -191,6 +191,23 @@ TEST(Talking, EveryKickEndsASleep) {
   }
 }
 
+TEST(Talking, KicksThatFollowEachOtherEndEachASleep) {
+  constexpr int kKicks = 2000;
+  TestGuest guest;
+  std::atomic<int> slept{0};
+  std::thread thread([&] {
+    for (int kick = 0; kick < kKicks; ++kick) {
+      while (slept < kick) std::this_thread::yield();
+      guest.hart().ask_for_safe_point();
+    }
+  });
+  for (; slept < kKicks; ++slept) {
+    guest.hart().sleep(Nanos{60'000'000'000});
+    guest.hart().run(0);
+  }
+  thread.join();
+}
+
 // Whoever posts one need not wait for who sleeps.
 TEST(Talking, AFenceEndsNoSleepAndIsDoneBehindIt) {
   constexpr u64 kFenced = 0x40000000 + 5 * kPageSize;
