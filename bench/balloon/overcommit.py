@@ -173,7 +173,7 @@ class Town:
 
         def one(machine):
             machine.log_in()
-            machine.must("mkdir -p /mnt; mount -t 9p -o trans=virtio,version=9p2000.L,ro files /mnt; rmmod virtio_balloon; "
+            machine.must("dmesg -n 1; mkdir -p /mnt; mount -t 9p -o trans=virtio,version=9p2000.L,ro files /mnt; rmmod virtio_balloon; "
                          "mount -t tmpfs tmp /tmp; cp /mnt/cloister-agent /tmp")
             job = JOBS[machine.name]
             machine.must(f"printf '%s' '{job.knob}' >/tmp/agent.conf")
@@ -223,6 +223,11 @@ class Town:
     def killed(self):
         """How often the guests' OOM killers came."""
         return sum(int(output.split()[-1]) for output in self.run("dmesg | grep -c 'Out of memory' || true").values())
+
+    def complaints(self):
+        """What the guests' kernels said of errors, which does not come between a machine's answers."""
+        said = self.run("dmesg -l emerg,alert,crit,err | tail -n 5")
+        return [f"{name}: {line}" for name, text in said.items() for line in text.splitlines() if line.strip()]
 
     def state(self):
         """For people: what each machine holds, and where the rest went."""
@@ -285,6 +290,7 @@ def measure(names, rounds, ways=tuple(WAYS)):
                     found.setdefault((machine, ratio, way), []).append(short[machine])
                     wholes[machine].append(whole[machine])
         killed = town.killed()
+        print("".join(f"  {line}\n" for line in town.complaints()), end="", file=sys.stderr)
     for name in names:
         print(f"  {name} with all memory: {min(wholes[name]):.0f} to {max(wholes[name]):.0f} a second", file=sys.stderr)
     return {key: statistics.median(rates) / statistics.median(wholes[key[0]]) for key, rates in found.items()}, killed
