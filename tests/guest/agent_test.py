@@ -258,10 +258,11 @@ class Bridge(balloon_test.BalloonCase):
         self.await_heard("epoll", "^level [23]$")
 
     def the_hook(self):
-        def lines():
-            return [line for line in self.guest("cat /tmp/hooked")[0].splitlines() if line.split()[2] in SHORTAGE]
-        self.wait(lines, "the hook runs")
-        first, second, _, release, gap, target, held = lines()[0].split()
+        def runs():
+            said = [line.split() for line in self.guest("cat /tmp/hooked")[0].splitlines()]
+            return [words for words in said if len(words) == 7 and words[2] in SHORTAGE]
+        self.wait(runs, "the hook runs")
+        first, second, _, release, gap, target, held = runs()[0]
         self.assertEqual((first, second), ("first", "second"))
         self.assertGreater(int(release), 0)
         self.assertLessEqual(int(gap), int(held))
