@@ -53,7 +53,7 @@ class Mailbox {
   // Bound: more fences than these become one of everything.
   static constexpr u64 kMostFences = 32;
   // Bound: so long a hart looks out for a call, and lets others have its CPU, before it sleeps.
-  static constexpr Nanos kLookOut{50'000};
+  static constexpr Nanos kLookOut{20'000};
 
   bool is_called() const { return (attention_.load() & ~attention::kCanWait) != 0; }
 
