@@ -65,6 +65,21 @@ class BridgeTest : public testing_servers::FolderTest {
     return condition;
   }
 
+  ProgramSettings redis_cache() const {
+    ProgramSettings one;
+    one.kind = ProgramKind::kRedis;
+    one.name = "redis cache";
+    one.place.path = folder_ + "/redis";
+    one.floor = 100 * kMiB;
+    return one;
+  }
+  // As noted for whoever comes after.
+  std::string ceilings() const {
+    std::ostringstream text;
+    text << std::ifstream(folder_ + "/ceilings").rdbuf();
+    return text.str();
+  }
+
   BridgeSettings settings_;
 };
 
@@ -117,12 +132,7 @@ TEST_F(BridgeTest, RepeatsItselfOnlyWhileMemoryIsWanted) {
 
 TEST_F(BridgeTest, ShrinksAProgramByItsKnobAndGivesBackWhatItHad) {
   Redis redis(loop_, folder_ + "/redis");
-  ProgramSettings one;
-  one.kind = ProgramKind::kRedis;
-  one.name = "redis cache";
-  one.place.path = folder_ + "/redis";
-  one.floor = 100 * kMiB;
-  settings_.programs = {one};
+  settings_.programs = {redis_cache()};
   {
     Bridge bridge(loop_, settings_, folder_);
     ASSERT_EQ(bridge.start(), "");
@@ -139,21 +149,13 @@ TEST_F(BridgeTest, ShrinksAProgramByItsKnobAndGivesBackWhatItHad) {
     EXPECT_EQ(redis.purges, 1) << "once it has let go, it is left alone";
   }
   // Whoever comes after knows that this limit was not the owner's wish.
-  std::ifstream notes(folder_ + "/ceilings");
-  std::ostringstream text;
-  text << notes.rdbuf();
-  EXPECT_EQ(text.str(), "redis cache\t104857600\t0\n");
+  EXPECT_EQ(ceilings(), "redis cache\t104857600\t0\n");
 }
 
 // As a JVM does that is busy with a collection.
 TEST_F(BridgeTest, ALimitThatWasSetWithoutAnAnswerIsNotTheOwnersWish) {
   Redis redis(loop_, folder_ + "/redis");
-  ProgramSettings one;
-  one.kind = ProgramKind::kRedis;
-  one.name = "redis cache";
-  one.place.path = folder_ + "/redis";
-  one.floor = 100 * kMiB;
-  settings_.programs = {one};
+  settings_.programs = {redis_cache()};
   Bridge bridge(loop_, settings_, folder_);
   ASSERT_EQ(bridge.start(), "");
   bridge.take(at(CLOISTER_AMPLE, 0));
@@ -165,20 +167,13 @@ TEST_F(BridgeTest, ALimitThatWasSetWithoutAnAnswerIsNotTheOwnersWish) {
   redis.hangs_up = false;
   bridge.take(at(CLOISTER_AMPLE, 0));
   settle();
-  std::ifstream notes(folder_ + "/ceilings");
-  std::ostringstream text;
-  text << notes.rdbuf();
-  EXPECT_EQ(text.str(), "redis cache\t104857600\t0\n");
+  EXPECT_EQ(ceilings(), "redis cache\t104857600\t0\n");
 }
 
 TEST_F(BridgeTest, AProgramThatForgetsNothingIsLeftAlone) {
   Redis redis(loop_, folder_ + "/redis");
   redis.policy = "noeviction";
-  ProgramSettings one;
-  one.kind = ProgramKind::kRedis;
-  one.name = "memcached store";
-  one.place.path = folder_ + "/redis";
-  settings_.programs = {one};
+  settings_.programs = {redis_cache()};
   Bridge bridge(loop_, settings_, folder_);
   ASSERT_EQ(bridge.start(), "");
   bridge.take(at(CLOISTER_CRITICAL, std::uint64_t{1} << 40));

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 
 #include "base/os/clock.h"
+#include "base/os/look_out.h"
 
 namespace cloister::hart {
 
@@ -18,15 +18,11 @@ void Mailbox::call(u32 bits) {
   wake_.notify_one();
 }
 
-// Harts that wait for each other are called within microseconds, which a sleep and its end take several times
-// over; and who calls somebody that is awake has no call into the host to make.
+// Harts that wait for each other are called within microseconds.
 void Mailbox::sleep(Nanos at_most) {
   constexpr Nanos kLongest{3'600'000'000'000};  // keeps the clock's arithmetic far from overflow
   const Nanos begin = os::monotonic_now(), end = begin + std::min(at_most, kLongest);
-  for (Nanos now = begin; looks_out_ && !is_called() && now < std::min(begin + kLookOut, end);) {
-    std::this_thread::yield();
-    now = os::monotonic_now();
-  }
+  if (looks_out_) os::look_out(std::min(begin + kLookOut, end), [this] { return is_called(); });
   if (is_called()) return;
   MutexLock lock(mutex_);
   asleep_.store(true);

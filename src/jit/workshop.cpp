@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <iterator>
-#include <thread>
 
 #include "base/os/clock.h"
 #include "base/os/heap.h"
+#include "base/os/look_out.h"
 #include "hart/state.h"
 
 // Blocks become hot in swarms: those of a loop all within one round. The first one's region has the others in
@@ -126,11 +126,9 @@ void Workshop::do_next() {
   finished_.notify_all();
 }
 
-// To be woken costs the hart that does it, and this thread, as much as an order does.
 void Workshop::look_out() {
   mutex_.unlock();
-  const Nanos end = os::monotonic_now() + kLookOut;
-  while (!has_jobs_.load(std::memory_order_relaxed) && os::monotonic_now() < end) std::this_thread::yield();
+  os::look_out(os::monotonic_now() + kLookOut, [this] { return has_jobs_.load(std::memory_order_relaxed); });
   mutex_.lock();
 }
 
