@@ -347,6 +347,23 @@ TEST_F(ReclaimTest, IdlePagesGoBeforeUsedOnes) {
   EXPECT_GE(idle, 90u);
 }
 
+// As long as there are others; then they go too.
+TEST_F(ReclaimTest, PagesThatAreUsedAgainOutliveThoseThatWereUsedOnce) {
+  memory->set_swap(swap);
+  for (u64 page = 0; page < kPages; ++page) put(page, noise(page));
+  Reclaimer reclaimer(*memory, 7);
+  reclaimer.age({kPages});
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  for (u64 page = 0; page < kPages; page += 2) get(page);
+  reclaimer.age({kPages});
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  reclaimer.reclaim(order(100));
+  EXPECT_GE(in(PageState::kSwapped), 100u);
+  for (u64 page = 0; page < kPages; page += 2) EXPECT_EQ(memory->state(nth(page)), PageState::kPrivate);
+  EXPECT_EQ(reclaimer.reclaim(order(100)).end, ReclaimEnd::kDone);
+  EXPECT_GE(in(PageState::kSwapped), 200u);
+}
+
 // Those that are used within the second that an order lets pages show it are spared. Where this machine is so
 // busy that they are not, nothing is shown, and it is done again.
 TEST_F(ReclaimTest, AnOrderWaitsForUsedPagesToShowThatTheyAre) {

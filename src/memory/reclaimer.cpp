@@ -13,12 +13,17 @@
 // back touches little in less: whoever looked at it more often would take its last used pages for idle, and
 // have it wait the more.
 //
+// A guest that goes over more memory than it may hold, as a collector of garbage does, would find each page
+// gone just before it comes to it, whoever takes what lay idle longest. So a page has to prove itself: two
+// walks must have found it used since it came. One that has is spared for a minute of idleness, and what came
+// for one look goes first: of such a round only as much is read back as there is no room for.
+//
 // An order is carried out in rounds over all of memory. In each, idle pages go by the cheapest way that takes
 // them: zeros and balloon pages for nothing; the rest are packed; what cannot be packed goes to the swap
 // file. Used pages lose their mark. When a round was not enough, what is packed gives more: its oldest part
-// is packed tighter, then swapped. Then the order waits for pages to come of age, for a part of its time,
-// unless a hart waits for it; after that it takes what was not touched for less, and in the end it stands
-// above use, and takes all.
+// is packed tighter, then swapped; and then proven pages that are idle go. Then the order waits for pages to
+// come of age, for a part of its time, unless a hart waits for it; after that it takes what was not touched
+// for less, and in the end it stands above use, and takes all.
 //
 // An order that may not swap is a gentle one: it takes what is of age and no more. And it takes marks only
 // that are some seconds old: where little can be packed it comes to all of memory for a few frames, and then
@@ -52,6 +57,15 @@ constexpr Nanos kOldMark{8'000'000'000};  // and until a gentle order takes its 
 constexpr u64 kPatience = 4;              // an order waits for that for this part of its time, looking
 constexpr Nanos kRoundTime{50'000'000};   // so often
 
+// What is known of a page: how many walks found it used since it came. Once it is proven, with the seconds
+// that it has been idle since.
+constexpr u8 kNew = 0, kProven = 2, kForgotten = kProven + 60;
+
+constexpr u8 uses_after(u8 uses, bool is_recent, u64 seconds) {
+  if (is_recent) return std::min<u8>(uses + 1, kProven);
+  return uses < kProven ? uses : static_cast<u8>(std::min<u64>(uses + seconds, kForgotten));
+}
+
 constexpr u64 clusters_in(Bytes size, u64 cluster) {
   return ((size.raw >> kPageShift) + cluster - 1) / cluster;
 }
@@ -81,7 +95,7 @@ struct Reclaimer::Order {
 Reclaimer::Reclaimer(GuestMemory& memory, u64 seed)
     : memory_(memory),
       walk_(clusters_in(memory.size(), kCluster), seed),
-      taken_at_(walk_.count()),
+      known_(walk_.count()),
       swap_(memory) {}
 
 ReclaimReport Reclaimer::reclaim(const ReclaimOrder& wanted) {
@@ -93,6 +107,7 @@ ReclaimReport Reclaimer::reclaim(const ReclaimOrder& wanted) {
     const Pages before = order.got();
     go_round(order, which);
     if (!order.is_over()) go_deeper(order);
+    if (which == Victims::kAged && !order.is_over()) go_round(order, Victims::kProven);
     if (order.is_over() || (which == Victims::kAll && order.got() == before)) break;
     if (const Nanos now = os::monotonic_now(); which == Victims::kAged && now < patient_until) {
       std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(kRoundTime, patient_until - now).raw));
@@ -139,20 +154,39 @@ void Reclaimer::take_batch(Order& order) {
   if (order.being_swapped >= order.missing()) collect(order);
 }
 
+// Of pages that were not touched, whether those with so many uses are victims.
+bool Reclaimer::are_victims(Victims which, u8 uses) {
+  const bool is_proven = uses >= kProven && uses < kForgotten;
+  return which == Victims::kAged ? !is_proven : which != Victims::kProven || uses > kProven;
+}
+
 Reclaimer::Cluster Reclaimer::look_at_next_cluster(Victims which, Nanos age) {
   const u64 index = walk_.next();
+  Known& known = known_[index];
   Cluster cluster{Gpn{memory_.base().page() + index * kCluster}};
   const Nanos now = os::monotonic_now();
-  if (which == Victims::kAged && now - taken_at_[index] < kOfAge) return cluster;
+  if (which == Victims::kAged && now - known.taken_at < kOfAge) return cluster;
+  known.pages.resize(kCluster);
+  const bool takes = (which == Victims::kAged || which == Victims::kUntouched) && now - known.taken_at >= age;
+  const u64 seconds = std::min<u64>((now - known.taken_at).raw / 1'000'000'000, kForgotten);
   const u64 end = std::min(cluster.first.raw + kCluster, (memory_.base() + memory_.size().raw).page());
   for (Gpn page = cluster.first; page.raw < end; ++page.raw) {
-    if (memory_.state(page) != PageState::kPrivate) continue;
-    const bool spared = which != Victims::kAll && memory_.has_marks(page, PageWord::kRecent);
-    (spared ? cluster.recent : cluster.victims).push_back(page);
+    u8& uses = known.pages[page.raw - cluster.first.raw];
+    if (memory_.state(page) != PageState::kPrivate) {
+      uses = kNew;
+      continue;
+    }
+    ++cluster.frames;
+    const bool is_recent = memory_.has_marks(page, PageWord::kRecent);
+    if (takes) uses = uses_after(uses, is_recent, seconds);
+    if (which == Victims::kAll || (!is_recent && are_victims(which, uses)))
+      cluster.victims.push_back(page);
+    else if (is_recent)
+      cluster.recent.push_back(page);
   }
-  if (which != Victims::kAll && now - taken_at_[index] >= age) {
+  if (takes) {
     memory_.take_marks(cluster.recent, PageWord::kRecent);
-    taken_at_[index] = now;
+    known.taken_at = now;
   }
   return cluster;
 }
@@ -191,9 +225,9 @@ ReclaimEnd Reclaimer::end_of(const Order& order) {
 
 void Reclaimer::age(Pages pages) {
   for (u64 looked = 0; looked < pages.raw; looked += kCluster) {
-    const auto [first, idle, recent] = look_at_next_cluster(Victims::kAged, kOfAge);
-    if (recent.size() >= kUsedAsAWhole && recent.size() + idle.size() == kCluster)
-      (void)memory_.collapse(first);
+    const Cluster cluster = look_at_next_cluster(Victims::kAged, kOfAge);
+    if (cluster.recent.size() >= kUsedAsAWhole && cluster.frames == kCluster)
+      (void)memory_.collapse(cluster.first);
   }
 }
 

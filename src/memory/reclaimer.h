@@ -51,8 +51,9 @@ class Reclaimer {
 
  private:
   static constexpr u64 kCluster = PageTable::kBatch;
-  // Untouched since the walk last came by, which was a second ago at least; or however long ago; or any.
-  enum class Victims : u8 { kAged, kUntouched, kAll };
+  // Untouched since the walk last came by, which was a second ago at least, and not proven; or proven, and
+  // idle then; or untouched however long ago it came by; or any.
+  enum class Victims : u8 { kAged, kProven, kUntouched, kAll };
   struct Order;
 
   void go_round(Order& order, Victims which);
@@ -64,15 +65,23 @@ class Reclaimer {
   static ReclaimEnd end_of(const Order& order);
   struct Cluster {
     Gpn first;
+    u64 frames = 0;
     std::vector<Gpn> victims{};
     std::vector<Gpn> recent{};  // whose time begins anew
   };
+  static bool are_victims(Victims which, u8 uses);
   // Marks that are as old as `age` are taken.
   Cluster look_at_next_cluster(Victims which, Nanos age);
 
+  // What is known of a cluster from walk to walk: when its marks were taken, and of its pages. None: nothing.
+  struct Known {
+    Nanos taken_at;
+    std::vector<u8> pages{};
+  };
+
   GuestMemory& memory_;
-  PageWalk walk_;                // over the clusters
-  std::vector<Nanos> taken_at_;  // when a cluster's marks were taken
+  PageWalk walk_;  // over the clusters
+  std::vector<Known> known_;
   SwapOut swap_;
 };
 
