@@ -60,7 +60,7 @@ class BridgeTest : public testing_servers::FolderTest {
     cloister_condition condition = {};
     condition.level = level;
     condition.release = condition.gap = release;
-    condition.swap_in_rate = 64 * kMiB;  // so much that programs are asked at once
+    condition.swap_in_rate = 1024 * kMiB;  // so much that programs are asked at once
     condition.available = std::uint64_t{1} << 40;
     return condition;
   }

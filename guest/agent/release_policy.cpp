@@ -26,7 +26,7 @@
 // What the host swaps and nobody reads costs nothing, and it takes idle pages first; where it took others, it
 // reads them back once and takes better ones. What a program forgets it makes anew, and a smaller heap is
 // collected more often: that costs for good. So programs are asked only where reading back does not end: once
-// it has cost a second beyond an eighth of the time. Then they are asked for much at once; a program that has
+// it has cost three seconds beyond an eighth of the time. Then they are asked for much at once; a program that has
 // to read its memory back to let go of it does not come to that any more once most of it is swapped.
 //
 // What is asked falls to the programs by weight and by what each has above its floor; at level soft, nobody
@@ -53,6 +53,7 @@ constexpr std::uint64_t kSmallest = 1 << 20;  // bytes; less is not worth a prog
 // What is read back in a second in which the machine does nothing else: a page takes 120 us, more or less.
 constexpr std::uint64_t kSecondOfReading = 32 << 20;
 constexpr std::uint64_t kNoLoss = kSecondOfReading / 8;  // bytes a second
+constexpr std::uint64_t kLoss = 3 * kSecondOfReading;
 
 std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 
@@ -153,7 +154,7 @@ void ReleasePolicy::note_loss(const Need& need) {
   const bool stands = need.level == CLOISTER_CRITICAL;
   const std::uint64_t rate = stands ? std::max(need.read_back, kSecondOfReading) : need.read_back;
   loss_ = above(loss_, kNoLoss * (passed - told) / kSecond) + rate * told / kSecond;
-  loss_ = std::min(above(loss_, kNoLoss * told / kSecond), kSecondOfReading);
+  loss_ = std::min(above(loss_, kNoLoss * told / kSecond), kLoss);
   told_at_ = need.time;
 }
 
@@ -162,7 +163,7 @@ std::vector<Turn> ReleasePolicy::decide(const Need& need, const std::vector<Prog
   note_loss(need);
   if (need.level > CLOISTER_AMPLE || need.release != 0) {
     note_need(need.time);
-    if (loss_ < kSecondOfReading) return {};
+    if (loss_ < kLoss) return {};
     return cut(need, programs);
   }
   if (need.time < wanted_at_ + calm_ || need.time < raised_at_ + kBetweenRises) return {};
