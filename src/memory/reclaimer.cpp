@@ -21,9 +21,10 @@
 // An order is carried out in rounds over all of memory. In each, idle pages go by the cheapest way that takes
 // them: zeros and balloon pages for nothing; the rest are packed; what cannot be packed goes to the swap
 // file. Used pages lose their mark. When a round was not enough, what is packed gives more: its oldest part
-// is packed tighter, then swapped; and then proven pages that are idle go. Then the order waits for pages to
-// come of age, for a part of its time, unless a hart waits for it; after that it takes what was not touched
-// for less, and in the end it stands above use, and takes all.
+// is packed tighter, and what nobody wanted for ten seconds is swapped. Then proven pages that are idle go,
+// and then all that is packed may be swapped. Then the order waits for pages to come of age, for a part of
+// its time, unless a hart waits for it; after that it takes what was not touched for less, and in the end it
+// stands above use, and takes all.
 //
 // An order that may not swap is a gentle one: it takes what is of age and no more. And it takes marks only
 // that are some seconds old: where little can be packed it comes to all of memory for a few frames, and then
@@ -57,13 +58,18 @@ constexpr Nanos kOldMark{8'000'000'000};  // and until a gentle order takes its 
 constexpr u64 kPatience = 4;              // an order waits for that for this part of its time, looking
 constexpr Nanos kRoundTime{50'000'000};   // so often
 
-// What is known of a page: how many walks found it used since it came. Once it is proven, with the seconds
-// that it has been idle since.
+// What is known of a page: how many walks found it used since it came, and once it is proven, with the
+// seconds that it has been idle since. Of a packed one: the seconds that nobody wanted it.
 constexpr u8 kNew = 0, kProven = 2, kForgotten = kProven + 60;
+constexpr u8 kPacked = 100, kLongPacked = kPacked + 10;
 
 constexpr u8 uses_after(u8 uses, bool is_recent, u64 seconds) {
   if (is_recent) return std::min<u8>(uses + 1, kProven);
   return uses < kProven ? uses : static_cast<u8>(std::min<u64>(uses + seconds, kForgotten));
+}
+
+constexpr u8 packed_after(u8 uses, u64 seconds) {
+  return uses < kPacked ? kPacked : static_cast<u8>(std::min<u64>(uses + seconds, kLongPacked));
 }
 
 constexpr u64 clusters_in(Bytes size, u64 cluster) {
@@ -106,8 +112,9 @@ ReclaimReport Reclaimer::reclaim(const ReclaimOrder& wanted) {
   for (Victims which = Victims::kAged; !order.is_over();) {
     const Pages before = order.got();
     go_round(order, which);
-    if (!order.is_over()) go_deeper(order);
+    if (!order.is_over()) go_deeper(order, kLongPacked);
     if (which == Victims::kAged && !order.is_over()) go_round(order, Victims::kProven);
+    if (!order.is_over()) go_deeper(order, kNew);
     if (order.is_over() || (which == Victims::kAll && order.got() == before)) break;
     if (const Nanos now = os::monotonic_now(); which == Victims::kAged && now < patient_until) {
       std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(kRoundTime, patient_until - now).raw));
@@ -172,10 +179,11 @@ Reclaimer::Cluster Reclaimer::look_at_next_cluster(Victims which, Nanos age) {
   const u64 end = std::min(cluster.first.raw + kCluster, (memory_.base() + memory_.size().raw).page());
   for (Gpn page = cluster.first; page.raw < end; ++page.raw) {
     u8& uses = known.pages[page.raw - cluster.first.raw];
-    if (memory_.state(page) != PageState::kPrivate) {
-      uses = kNew;
-      continue;
-    }
+    const PageState state = memory_.state(page);
+    if (state == PageState::kCompressed && takes) uses = packed_after(uses, seconds);
+    if (state != PageState::kPrivate && state != PageState::kCompressed) uses = kNew;
+    if (state != PageState::kPrivate) continue;
+    if (uses >= kPacked) uses = kNew;
     ++cluster.frames;
     const bool is_recent = memory_.has_marks(page, PageWord::kRecent);
     if (takes) uses = uses_after(uses, is_recent, seconds);
@@ -191,20 +199,26 @@ Reclaimer::Cluster Reclaimer::look_at_next_cluster(Victims which, Nanos age) {
   return cluster;
 }
 
-void Reclaimer::go_deeper(Order& order) {
+void Reclaimer::go_deeper(Order& order, u8 least) {
   Pages& condensed = order.report.frames[Way::kCondense];
   while (order.wanted.allowed.allow(Way::kCondense) && !order.is_over()) {
     const auto [tried, freed] = memory_.condense(kCondenseBatch);
     if (tried.raw == 0) break;
     condensed += freed;
   }
-  while (order.may_swap() && !order.is_over() && swap_packed(order)) continue;
+  while (order.may_swap() && !order.is_over() && swap_packed(order, least)) continue;
 }
 
 // Returns whether it got any frames.
-bool Reclaimer::swap_packed(Order& order) {
+bool Reclaimer::swap_packed(Order& order, u8 least) {
   const Pages before = order.got();
-  swap_.submit(memory_.longest_packed(kSwapBatch));
+  std::vector<Gpn> pages = memory_.longest_packed(kSwapBatch);
+  std::erase_if(pages, [&](Gpn page) {
+    const u64 index = page.raw - memory_.base().page();
+    const std::vector<u8>& known = known_[index / kCluster].pages;
+    return (known.empty() ? kNew : known[index % kCluster]) < least;
+  });
+  swap_.submit(pages);
   collect(order);
   return order.got() > before;
 }

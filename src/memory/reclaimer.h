@@ -59,8 +59,8 @@ class Reclaimer {
   void go_round(Order& order, Victims which);
   u64 find_victims(Order& order, Victims which);
   void take_batch(Order& order);
-  void go_deeper(Order& order);
-  bool swap_packed(Order& order);
+  void go_deeper(Order& order, u8 least);
+  bool swap_packed(Order& order, u8 least);
   void collect(Order& order);
   static ReclaimEnd end_of(const Order& order);
   struct Cluster {
