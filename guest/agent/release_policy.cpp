@@ -26,8 +26,8 @@
 // What the host swaps and nobody reads costs nothing, and it takes idle pages first; where it took others, it
 // reads them back once and takes better ones. What a program forgets it makes anew, and a smaller heap is
 // collected more often: that costs for good. So programs are asked only where reading back does not end: once
-// it has cost three seconds beyond an eighth of the time. Then they are asked for much at once; a program that has
-// to read its memory back to let go of it does not come to that any more once most of it is swapped.
+// it has cost three seconds beyond an eighth of the time. Then they are asked for much at once; a program
+// that has to read its memory back to let go of it does not come to that any more once most of it is swapped.
 //
 // What is asked falls to the programs by weight and by what each has above its floor; at level soft, nobody
 // is asked for more than a quarter of that. Turns are spread in time, so that not all collect garbage in the

@@ -364,6 +364,20 @@ TEST_F(ReclaimTest, PagesThatAreUsedAgainOutliveThoseThatWereUsedOnce) {
   EXPECT_GE(in(PageState::kSwapped), 200u);
 }
 
+TEST_F(ReclaimTest, WhatWasPackedJustNowIsSwappedAfterWhatIsIdle) {
+  memory->set_swap(swap);
+  for (u64 page = 0; page < kPages; ++page) put(page, text(page));
+  Reclaimer reclaimer(*memory, 7);
+  reclaimer.age({kPages});
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  for (u64 page = 0; page < kPages; ++page) get(page);
+  reclaimer.age({kPages});
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(reclaimer.reclaim(order(60)).end, ReclaimEnd::kDone);
+  EXPECT_EQ(swap.counts().written, Pages{0});
+  EXPECT_GE(in(PageState::kCompressed), 120u);
+}
+
 // Those that are used within the second that an order lets pages show it are spared. Where this machine is so
 // busy that they are not, nothing is shown, and it is done again.
 TEST_F(ReclaimTest, AnOrderWaitsForUsedPagesToShowThatTheyAre) {
