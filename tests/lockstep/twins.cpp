@@ -263,9 +263,12 @@ void Twins::disturb() {
   }
   if (!options_.forgets) return;
   switch (random_.below(8)) {
+    // These end a reservation, so the reference gets them too.
     case 0:
+      reference_->hart().post_fence_i(hart::Wait::kNot);
       return hart.post_fence_i(hart::Wait::kNot);
     case 1:
+      reference_->hart().post_sfence_vma({0}, 0, hart::Wait::kNot);
       return hart.post_sfence_vma({0}, 0, hart::Wait::kNot);
     case 2:
       return hart.forget(memory::PageSet::all());

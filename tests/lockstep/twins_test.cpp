@@ -120,6 +120,12 @@ TEST(Twins, MixturesGoRound) {
   }
 }
 
+// Here one comes between an LR and its SC.
+TEST(Twins, AFenceThatIsPostedEndsAReservationWhicheverEngineRuns) {
+  Twins twins(9968, {.name = "reservation", .forgets = true, .programs = Programs::kMixture});
+  EXPECT_EQ(twins.run(200), "");
+}
+
 TEST(Twins, LoopsAgree) { agree({.name = "loops"}); }
 TEST(Twins, LoopsAgreeAtEachBlock) { agree({.name = "short turns", .longest_turn = 3}); }
 TEST(Twins, LoopsAgreeWithLittleRoom) {
