@@ -53,7 +53,7 @@ constexpr std::uint64_t kSmallest = 1 << 20;  // bytes; less is not worth a prog
 // What is read back in a second in which the machine does nothing else: a page takes 120 us, more or less.
 constexpr std::uint64_t kSecondOfReading = 32 << 20;
 constexpr std::uint64_t kNoLoss = kSecondOfReading / 8;  // bytes a second
-constexpr std::uint64_t kLoss = 3 * kSecondOfReading;
+constexpr std::uint64_t kLoss = 3 * kSecondOfReading;    // programs are asked from there on
 
 std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 

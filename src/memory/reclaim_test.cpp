@@ -70,6 +70,15 @@ class ReclaimTest : public ::testing::Test {
     return memory->evict(pages(first, count), ways, left);
   }
 
+  // All pages were used once; each `step`th one is used again. Then all are idle, and of age.
+  void prove(Reclaimer& reclaimer, u64 step) {
+    reclaimer.age({kPages});
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+    for (u64 page = 0; page < kPages; page += step) get(page);
+    reclaimer.age({kPages});
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  }
+
   Pool pool{Pages{10'000}};
   BreakingSwap swap{Pages{kPages}};
   std::unique_ptr<GuestMemory> memory = GuestMemory::create(kBase, {kPages * kPageSize}).take();
@@ -352,11 +361,7 @@ TEST_F(ReclaimTest, PagesThatAreUsedAgainOutliveThoseThatWereUsedOnce) {
   memory->set_swap(swap);
   for (u64 page = 0; page < kPages; ++page) put(page, noise(page));
   Reclaimer reclaimer(*memory, 7);
-  reclaimer.age({kPages});
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
-  for (u64 page = 0; page < kPages; page += 2) get(page);
-  reclaimer.age({kPages});
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  prove(reclaimer, 2);
   reclaimer.reclaim(order(100));
   EXPECT_GE(in(PageState::kSwapped), 100u);
   for (u64 page = 0; page < kPages; page += 2) EXPECT_EQ(memory->state(nth(page)), PageState::kPrivate);
@@ -368,11 +373,7 @@ TEST_F(ReclaimTest, WhatWasPackedJustNowIsSwappedAfterWhatIsIdle) {
   memory->set_swap(swap);
   for (u64 page = 0; page < kPages; ++page) put(page, text(page));
   Reclaimer reclaimer(*memory, 7);
-  reclaimer.age({kPages});
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
-  for (u64 page = 0; page < kPages; ++page) get(page);
-  reclaimer.age({kPages});
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  prove(reclaimer, 1);
   for (int i = 0; i < 2; ++i) EXPECT_EQ(reclaimer.reclaim(order(60)).end, ReclaimEnd::kDone);
   EXPECT_EQ(swap.counts().written, Pages{0});
   EXPECT_GE(in(PageState::kCompressed), 120u);

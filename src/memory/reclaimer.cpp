@@ -59,7 +59,8 @@ constexpr u64 kPatience = 4;              // an order waits for that for this pa
 constexpr Nanos kRoundTime{50'000'000};   // so often
 
 // What is known of a page: how many walks found it used since it came, and once it is proven, with the
-// seconds that it has been idle since. Of a packed one: the seconds that nobody wanted it.
+// seconds that it has been idle since. Of a packed one: the seconds that nobody wanted it. One that goes and
+// comes back between two walks keeps what it had: it was taken by mistake.
 constexpr u8 kNew = 0, kProven = 2, kForgotten = kProven + 60;
 constexpr u8 kPacked = 100, kLongPacked = kPacked + 10;
 
@@ -112,9 +113,11 @@ ReclaimReport Reclaimer::reclaim(const ReclaimOrder& wanted) {
   for (Victims which = Victims::kAged; !order.is_over();) {
     const Pages before = order.got();
     go_round(order, which);
-    if (!order.is_over()) go_deeper(order, kLongPacked);
-    if (which == Victims::kAged && !order.is_over()) go_round(order, Victims::kProven);
-    if (!order.is_over()) go_deeper(order, kNew);
+    if (which == Victims::kAged) {
+      go_deeper(order, kLongPacked);
+      go_round(order, Victims::kProven);
+    }
+    go_deeper(order, kNew);
     if (order.is_over() || (which == Victims::kAll && order.got() == before)) break;
     if (const Nanos now = os::monotonic_now(); which == Victims::kAged && now < patient_until) {
       std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(kRoundTime, patient_until - now).raw));

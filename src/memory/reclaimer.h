@@ -59,6 +59,7 @@ class Reclaimer {
   void go_round(Order& order, Victims which);
   u64 find_victims(Order& order, Victims which);
   void take_batch(Order& order);
+  // `least`: what must be known of a packed page for it to be swapped.
   void go_deeper(Order& order, u8 least);
   bool swap_packed(Order& order, u8 least);
   void collect(Order& order);
@@ -73,10 +74,10 @@ class Reclaimer {
   // Marks that are as old as `age` are taken.
   Cluster look_at_next_cluster(Victims which, Nanos age);
 
-  // What is known of a cluster from walk to walk: when its marks were taken, and of its pages. None: nothing.
+  // What is known of a cluster from walk to walk.
   struct Known {
-    Nanos taken_at;
-    std::vector<u8> pages{};
+    Nanos taken_at;           // its marks
+    std::vector<u8> pages{};  // a byte for each (reclaimer.cpp); empty until it was looked at
   };
 
   GuestMemory& memory_;
