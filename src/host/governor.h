@@ -113,7 +113,7 @@ class Governor {
   void demand(Member& member, Pages pages, Nanos now);
   void send_order(Member& member, Pages pages, u32 ways, Nanos now);
   void on_done(Member& member, const cell::control::Done& done, Nanos now);
-  void settle(Member& member, Nanos now);
+  void settle(Member& member, bool gave, Nanos now);
   void look_at_deadline(Member& member, Nanos now);
   void enforce_limits(Nanos now);
   void hold_still();

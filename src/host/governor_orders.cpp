@@ -120,16 +120,20 @@ bool Governor::is_urgent() const {
 }
 
 // Who holds more than its limit, which was lowered, gives it back whatever the host's state; first by what
-// its guest can spare, as in `soft`.
+// its guest can spare, as in `soft`. Its guest has that time once: where swap is slow, force goes on.
 void Governor::enforce_limits(Nanos now) {
   for (const auto& [cell, member] : members_) {
     const Pages cap = std::max(pages_of(tree_.cap(member->client)), pages_of(member->decision.min));
+    if (held(*member) <= cap) member->overdue = false;
     if (held(*member) <= cap || !may_be_asked(*member, now)) continue;
     const Units has = units_of(held(*member));
-    const auto& time = tracker_.state() == HostState::kHigh ? kUnhurried : kDeadlines;
+    const bool forced = member->overdue;
+    const auto& time = tracker_.state() == HostState::kHigh && !forced ? kUnhurried : kDeadlines;
     member->order =
-        Member::Order{next_order_++, policy::memory::demand(has, units_of(cap), now, time), false, false};
-    send_order(*member, held(*member) - cap, ways_in(std::max(tracker_.state(), HostState::kSoft)), now);
+        Member::Order{next_order_++, policy::memory::demand(has, units_of(cap), now, time), forced, false};
+    const u32 ways =
+        forced ? cell::control::kEveryWay : ways_in(std::max(tracker_.state(), HostState::kSoft));
+    send_order(*member, held(*member) - cap, ways, now);
   }
 }
 
@@ -165,19 +169,20 @@ void Governor::on_done(Member& member, const Done& done, Nanos now) {
     member.room.reset();
     if (nothing) member.rest_until = now + kBreath;
   } else if (member.order && member.order->serial == done.order) {
-    settle(member, now);
+    settle(member, !nothing, now);
   } else {
     return;
   }
   after_change(now);
 }
 
-void Governor::settle(Member& member, Nanos now) {
+void Governor::settle(Member& member, bool gave, Nanos now) {
   Member::Order& order = *member.order;
   const bool met = order.demand.met(units_of(held(member)));
   const bool by_all_ways = order.forced || ways_in(tracker_.state()) == cell::control::kEveryWay;
   order.answered = true;
   if (!met && by_all_ways) member.rest_until = now + kRest;
+  if (!met && order.forced) member.overdue = gave;
   if (met || by_all_ways || now >= order.demand.deadline) member.order.reset();
 }
 
@@ -189,10 +194,13 @@ void Governor::look_at_deadline(Member& member, Nanos now) {
   if (rest == Pages{}) return member.order.reset();
   if (order.forced) {
     ++member.broken;
-    events_.say(
-        LogLevel::kWarning, member.cell.name(), "not-met",
-        fmt::format("it was ordered to give back {} by every way and still owes {}",
-                    format_size(bytes_of(pages_of(order.demand.asked_for()))), format_size(bytes_of(rest))));
+    if (!member.overdue) {
+      events_.say(LogLevel::kWarning, member.cell.name(), "not-met",
+                  fmt::format("it was ordered to give back {} by every way and still owes {}",
+                              format_size(bytes_of(pages_of(order.demand.asked_for()))),
+                              format_size(bytes_of(rest))));
+    }
+    member.overdue = true;
     member.rest_until = now + kRest;
     return member.order.reset();
   }

@@ -250,6 +250,23 @@ TEST(Host, ACellMakesRoomForItselfWhileItsGuestHasTimeToGive) {
   town.host->check_invariants();
 }
 
+// Whose swap is slow: its guest has time to give what it can once, and then force goes on.
+TEST(Host, AboveItsLimitOneIsForcedUntilItIsNot) {
+  Town town(kPool);
+  town.cells->manner = Manner::kSlow;
+  start_with(town, "one", 6000);
+  std::vector<u32> ways;
+  town.cell("one").listen([&](const cell::control::Message& message) {
+    const auto* order = std::get_if<cell::control::Reclaim>(&message);
+    if (order != nullptr && order->keep == 0) ways.push_back(order->ways);
+  });
+  ASSERT_EQ(refusal(town.change("one", {{"limit", std::to_string(3000 * kPageSize)}})), "accepted");
+  EXPECT_TRUE(town.run_until([&] { return town.held("one") == Pages{3000}; }, 20'000));
+  ASSERT_EQ(ways.size(), 4u);
+  EXPECT_NE(ways[0], cell::control::kEveryWay);
+  EXPECT_THAT(std::span(ways).subspan(1), ::testing::Each(cell::control::kEveryWay));
+}
+
 TEST(Host, ALyingCellIsBoundedAndReported) {
   Town town(kPool);
   start_with(town, "honest", 20'000);

@@ -52,9 +52,10 @@ struct Member {
   Nanos told_at;
   std::optional<Order> order;
   std::optional<Room> room;
-  Nanos rest_until;     // it gave what it could: not asked again before
-  bool still = false;   // its harts were stopped for it holds too much
-  bool silent = false;  // reported as such
+  Nanos rest_until;      // it gave what it could: not asked again before
+  bool overdue = false;  // it gives by force, but not all of it in time
+  bool still = false;    // its harts were stopped for it holds too much
+  bool silent = false;   // reported as such
   u64 lies = 0;
   u64 broken = 0;                                 // orders not met within their time
   Pages taken_by_way[cell::control::kWays] = {};  // since it started

@@ -22,7 +22,9 @@ namespace cloister::host::testing {
 
 using cell::control::Message;
 
-enum class Manner { kHonest, kSilent, kLying, kUnwilling };  // an unwilling one gives nothing but by force
+// An unwilling one gives nothing but by force, and a slow one then kSlowly pages at a time.
+enum class Manner { kHonest, kSilent, kLying, kUnwilling, kSlow };
+constexpr u64 kSlowly = 1000;
 
 class FakeCell {
  public:
@@ -152,8 +154,9 @@ class FakeCell {
     done.order = order.order;
     if (order.keep == 0) {
       if (order.least_pages < min_) ++below_min_;
-      const bool gives = manner_ != Manner::kUnwilling || order.ways == cell::control::kEveryWay;
-      const u64 pages = gives ? std::min(order.pages, held_ - std::min(held_, order.least_pages)) : 0;
+      const bool gives = manner_ < Manner::kUnwilling || order.ways == cell::control::kEveryWay;
+      const u64 most = gives ? std::min(order.pages, held_ - std::min(held_, order.least_pages)) : 0;
+      const u64 pages = manner_ == Manner::kSlow ? std::min(most, kSlowly) : most;
       held_ -= pages;
       done.by_way[0] = pages;
       say(cell::control::Back{order.order, manner_ == Manner::kLying ? pages + size_ * 3 : pages});

@@ -208,10 +208,10 @@ class Bridge(balloon_test.BalloonCase):
     def heard(self, name):
         return self.run_in(f"cat /tmp/{name}.out")
 
-    def await_heard(self, name, pattern, seconds=60):
+    def await_heard(self, name, pattern, seconds=200):
         limit = time.monotonic() + seconds
         while not re.search(pattern, self.heard(name), re.MULTILINE):
-            self.assertLess(time.monotonic(), limit, f"{name} does not hear {pattern!r}, but: {self.heard(name)}")
+            self.assertLess(time.monotonic(), limit, f"{name} does not hear {pattern!r}, but: {self.heard(name)}\n{self.memory()}")
             time.sleep(0.2)
 
     def start_all(self):
