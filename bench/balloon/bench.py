@@ -8,11 +8,15 @@ virtio balloon, ordered over its monitor, on the same image in the same run. Tim
 the ratio. The peer's guest runs with one hart more of nothing else to do, as ours does.
 
 as-configured-N: what a job costs in a machine of 512 MiB whose balloon leaves it N MiB, to what it costs in one of N MiB. Text
-of 60 % of what is available in the latter lies in files in memory, and each is sorted for itself. Both machines run side by
-side and sort in turns, a file each, for half a second; what is compared is the median of the CPU time of the whole cell.
+of 60 % of what is available in the latter lies in files in memory, and each is sorted for itself. Equal machines differ by
+some percent, as their code came to be translated and their memory to lie; so there are several of each kind, of one hart, for
+two differ more. They sort in turns, a file each, for a third of a second; what is compared is the mean of the machines' medians
+of the CPU time of the whole cell.
 """
 import argparse
+import concurrent.futures
 import contextlib
+import itertools
 import json
 import pathlib
 import socket
@@ -34,7 +38,8 @@ TOUCHED = 1700
 WHOLE = 512
 SIZES = (192, 256, 320, 448)
 PART = 8 * MIB
-TURNS = 40
+PAIRS = 6
+TURNS = 15
 ROWS = ("take", "take-interp", "give-back", "condition-page", "condition-call", "level-to-waiter", "bursts-with-oom",
         "bursts-with-oom-and-swap", *(f"as-configured-{size}" for size in SIZES))
 
@@ -57,7 +62,7 @@ class Machine:
     def __init__(self, ramdisk, image, engine="jit", memory=MACHINE, pool="6GiB", **options):
         self.host = daemon.Daemon(pool, scan_share=0)
         self.memory = memory
-        self.host.launch("m", image, initrd=ramdisk, memory=f"{memory}MiB", engine=engine, cpus=2, **options)
+        self.host.launch("m", image, initrd=ramdisk, memory=f"{memory}MiB", engine=engine, **{"cpus": 2, **options})
         self.shell = self.host.shell_of("m", 600)
         self.run("(cloister-agent --parts balloon >/tmp/agent.log 2>&1 &)")
         wait(lambda: self.figures()["balloon"]["applications"] > 0, "the agent did not register")
@@ -155,30 +160,34 @@ def sort_job(machine, file):
 
 
 def as_configured(ramdisk, image, size, times):
-    """The cost in a ballooned machine, to that in one as large as the balloon leaves it."""
+    """The cost in ballooned machines, to that in ones as large as the balloon leaves them."""
     with contextlib.ExitStack() as ends:
-        machines = []
-        for memory in (WHOLE, size):
-            machines.append(Machine(ramdisk, image, memory=memory))
-            ends.callback(machines[-1].end)
-        ballooned, configured = machines
-        ballooned.run(f"cloister-probe touch {WHOLE * 7 // 10}")
-        ballooned.limit(size)
-        wait(lambda: ballooned.figures()["held"] <= size * MIB, "it does not come down to its limit")
-        available = int(configured.run("awk '/MemAvailable/ {print $2}' /proc/meminfo"))
+        def start(memory):
+            machine = Machine(ramdisk, image, memory=memory, cpus=1)
+            ends.callback(machine.end)
+            return machine
+        pairs = [(start(WHOLE), start(size)) for _ in range(PAIRS)]
+        for ballooned, _ in pairs:
+            ballooned.run(f"cloister-probe touch {WHOLE * 7 // 10}")
+            ballooned.limit(size)
+        for ballooned, _ in pairs:
+            wait(lambda one=ballooned: one.figures()["held"] <= size * MIB, "it does not come down to its limit")
+        available = int(pairs[0][1].run("awk '/MemAvailable/ {print $2}' /proc/meminfo"))
         files = available * 1024 * 60 // 100 // PART
-        for machine in machines:
-            write_text(machine, files)
-        costs = {machine: [] for machine in machines}
+        with concurrent.futures.ThreadPoolExecutor(2) as writers:
+            list(writers.map(lambda machine: write_text(machine, files), itertools.chain(*pairs)))
+        costs = {machine: [] for machine in itertools.chain(*pairs)}
         for turn in range(TURNS * (times + 1)):
-            for machine in machines if turn % 2 else machines[::-1]:
-                costs[machine].append(sort_job(machine, turn % files + 1))
-        quartiles = {machine: statistics.quantiles(costs[machine][TURNS:]) for machine in machines}  # by then all hot code is translated
-        figures = ballooned.figures()
-        told = " to ".join("/".join(f"{cost:.3f}" for cost in quartiles[machine]) for machine in machines)
-        print(f"{size} MiB: quartiles {told} s, balloon {figures['balloon']['pages'] // MIB} MiB, packed {figures['compressed'] // MIB} MiB, "
-              f"swapped {figures['swapped'] // MIB} MiB", file=sys.stderr)
-        return quartiles[ballooned][1] / quartiles[configured][1]
+            for pair in pairs:
+                for machine in pair if turn % 2 else pair[::-1]:
+                    costs[machine].append(sort_job(machine, turn % files + 1))
+        medians = [[statistics.median(costs[machine][TURNS:]) for machine in side] for side in zip(*pairs)]  # by then all hot code is translated
+        figures = [ballooned.figures() for ballooned, _ in pairs]
+        told = " to ".join("/".join(f"{cost:.3f}" for cost in sorted(side)) for side in medians)
+        balloon = min(one["balloon"]["pages"] for one in figures) // MIB
+        packed, swapped = (max(one[name] for one in figures) // MIB for name in ("compressed", "swapped"))
+        print(f"{size} MiB: {told} s, balloon {balloon} MiB at least, packed {packed} MiB, swapped {swapped} MiB at most", file=sys.stderr)
+        return sum(medians[0]) / sum(medians[1])
 
 
 def monitor(path):

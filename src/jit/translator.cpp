@@ -102,6 +102,7 @@ void Translator::translate(hart::Core& core, hart::Block& block) {
     block.translated = known->best();
     return;
   }
+  if (better) drop_moved(core, *page_of(address), core.state.pc & ~kPageMask);
   const bool may_be_wide = better && options_.pages > 1 && known->wide == nullptr;
   const Tier tier = may_be_wide ? Tier::kWide : better ? Tier::kFinal : Tier::kFirst;
   if (workshop_ != nullptr && !may_be_wide && take_from_shelf(core, address, tier)) return;
@@ -153,21 +154,24 @@ void Translator::validate(hart::Core& core, Page& page) {
   drop_changed(core, page, &now);
 }
 
+// Whether the page at `now` has what it was made of.
+bool Translator::is_of(const Part& part, const std::byte* now) {
+  return std::all_of(part.spans.begin(), part.spans.end(), [&](const Material::Span& span) {
+    return std::memcmp(part.page->bytes->data() + span.begin, now + span.begin, span.end - span.begin) == 0;
+  });
+}
+
 // `now` is null where the page is no memory.
 void Translator::drop_changed(hart::Core& core, Page& page, const PageCopy* now) {
-  const auto is_same = [&](const Material::Span& span) {
-    return std::memcmp(page.bytes->data() + span.begin, now->data() + span.begin, span.end - span.begin) == 0;
-  };
-  const auto is_of = [&](const Region& region) {
-    return std::all_of(region.parts.begin(), region.parts.end(), [&](const Part& part) {
-      return part.page != &page || std::all_of(part.spans.begin(), part.spans.end(), is_same);
-    });
+  const auto is_right = [&](const Region& region) {
+    return std::all_of(region.parts.begin(), region.parts.end(),
+                       [&](const Part& part) { return part.page != &page || is_of(part, now->data()); });
   };
   const std::vector<Region*> regions = page.regions;
   for (Region* region : regions) {
     const bool is_gone =  // with one below
         std::find(page.regions.begin(), page.regions.end(), region) == page.regions.end();
-    if (is_gone || (now != nullptr && is_of(*region))) continue;
+    if (is_gone || (now != nullptr && is_right(*region))) continue;
     ++statistics_.changed;
     retire(core, *region);
   }

@@ -129,6 +129,7 @@ class Translator final : public hart::Translator {
   void validate(hart::Core& core, Page& page);
   const x64::Code::Entry* right_entry(hart::Core& core, const hart::Block& block);
   void drop_changed(hart::Core& core, Page& page, const PageCopy* now);
+  static bool is_of(const Part& part, const std::byte* now);
   void retire(hart::Core& core, Region& region);
   bool take_from_shelf(hart::Core& core, u64 address, Tier tier);
   bool take_from_shelf(hart::Core& core, const Order& order);
@@ -153,6 +154,8 @@ class Translator final : public hart::Translator {
   void publish_wide(hart::Core& core, Region& region);
   void lay_over(const Place& place);
   void lift(hart::Core& core, Region& wide);
+  void drop_moved(hart::Core& core, const Page& page, u64 at);
+  bool has_moved(hart::Core& core, const Region& wide, u64 at) const;
   static bool lies_below(const Region& region);
   static bool is_in_place(hart::State& state, x64::Header& header);
   bool find_in_place(hart::Core& core, Region& region, x64::Header& header);

@@ -18,6 +18,9 @@
 // in lead to its own; what finds the pages not in place goes on below, as if nothing lay over it. What runs
 // much there is made anew too, of one page. A look that was in vain is taken again after some entries, each
 // time later.
+//
+// But a kernel that makes room for large pages moves others, code too, and then the pages are never in place
+// again: what is found to be the same code elsewhere is forgotten, and made anew of where it is now.
 namespace cloister::jit {
 namespace {
 
@@ -29,6 +32,9 @@ constexpr i64 kWarm = 4;
 // others would be there several times. Without a bound, a program of many functions waits for its code longer
 // than it gains by it; with 12 mprotect took 8 % less, pipe 10 % more, and a cell has twice as many of these.
 constexpr std::size_t kMostOfAll = 4;
+// Bound: so few may be there several times in any case. A loop that calls what others called before is small
+// and gains much.
+constexpr std::size_t kFew = 16;
 
 u64 tags_of(const hart::State& s) { return u64{s.epoch} << 32 | s.jump_tag; }
 
@@ -66,12 +72,13 @@ ir::Region Translator::follow(hart::Core& core, Order& order) {
 
 bool Translator::is_worth_while(const ir::Region& region, const Order& order) {
   if (order.pages.size() == 1) return false;
-  const auto news = std::count_if(region.blocks.begin(), region.blocks.end(), [&](const ir::Block& block) {
+  const auto others = std::count_if(region.blocks.begin(), region.blocks.end(), [&](const ir::Block& block) {
     const GuestPhys page = order.page_at(ir::page_distance(block.begin))->number.address();
     const Place* const place = place_of(page.raw + (static_cast<u64>(block.begin) & kPageMask));
-    return place != nullptr && place->may_lie_below();
+    return place == nullptr || !place->may_lie_below();
   });
-  return static_cast<std::size_t>(news) * kMostOfAll >= region.blocks.size();
+  const std::size_t all = region.blocks.size(), old = static_cast<std::size_t>(others);
+  return old < all && (old <= kFew || (all - old) * kMostOfAll >= all);
 }
 
 // Of all that have code: in what is cold the wide region has no use for room.
@@ -91,6 +98,7 @@ bool Translator::add_page(hart::Core& core, Order& order, i32 offset) {
   Page* const known = number ? page_of(number->address().raw) : nullptr;
   if (known == nullptr) return false;
   validate(core, *known);
+  drop_moved(core, *known, va & ~kPageMask);
   const Place* const place = known->places.find(va & kPageMask);
   if (place == nullptr || !is_warm(*place)) return false;
   Order::Page page{{*number, ir::page_distance(offset)}, {}, {}, {}};
@@ -146,6 +154,30 @@ void Translator::lift(hart::Core& core, Region& wide) {
     if (block != nullptr && block->translated == &entry) block->translated = place->entry;
   }
   wide.code.header->page = x64::Header::kNowhere;
+}
+
+// What lies over places of the page, which is at `at`.
+void Translator::drop_moved(hart::Core& core, const Page& page, u64 at) {
+  const Region* last = nullptr;
+  page.places.for_each([&](const Place& place) {
+    if (place.wide == nullptr || place.wide == last) return;
+    last = place.wide;
+    const u64 first = at - static_cast<u64>(i64{ir::page_distance(place.wide_entry->offset)});
+    if (has_moved(core, *place.wide, first)) retire(core, *place.wide);
+  });
+}
+
+// Whether its code is what it was, with its first page at `at`, but not all of it where it was.
+bool Translator::has_moved(hart::Core& core, const Region& wide, u64 at) const {
+  bool moved = false;
+  for (const Part& part : wide.parts) {
+    const auto page = hart::look_for_code(core.state, at + static_cast<u64>(i64{part.distance}));
+    if (page == part.page->number) continue;
+    const auto frame = page ? core.memory.frame(core.holder, *page, memory::Access::kRead) : std::nullopt;
+    if (!frame || !is_of(part, frame->host)) return false;
+    moved = true;
+  }
+  return moved;
 }
 
 bool Translator::lies_below(const Region& region) {

@@ -122,6 +122,28 @@ TEST_F(Wide, WhatIsWrittenToAFurtherPageIsExecutedAfterAFence) {
   }
 }
 
+// As a kernel moves them that makes room for large pages: first the function, then the loop.
+TEST_F(Wide, PagesThatHaveMovedAreOneRegionAgain) {
+  warm_up();
+  constexpr u64 kNew = kOther + kPageSize;
+  const auto move = [this](u64 va, u64 from, u64 to) {
+    const u64 wide = translator->statistics().wide;
+    each([&](Side& side) {
+      for (u64 i = 0; i < 64; i += 8) {
+        const u64 bytes = side.guest.peek(from + i);
+        side.guest.put(to + i, {static_cast<u32>(bytes), static_cast<u32>(bytes >> 32)});
+      }
+      side.tables.map(va, to, kUsual);
+      side.guest.set(t0, va);
+      side.guest.run({sfence(t0)});
+    });
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(sum_of(), kRounds);
+    EXPECT_GT(translator->statistics().wide, wide);
+  };
+  move(kFunctionAt, kFunction, kNew);
+  move(kLoopAt, kLoop, kNew + kPageSize);
+}
+
 // The page that they have in common with the loop is enough for it to run, and to be made better by itself.
 TEST_F(Wide, WhereThePagesAreNotInPlaceTheRegionBelowIsMadeBetter) {
   warm_up();
