@@ -53,7 +53,7 @@ struct Member {
   std::optional<Order> order;
   std::optional<Room> room;
   Nanos rest_until;      // it gave what it could: not asked again before
-  bool overdue = false;  // it gives by force, but not all of it in time
+  bool overdue = false;  // force brought some, but not all in time; until it is within its limit
   bool still = false;    // its harts were stopped for it holds too much
   bool silent = false;   // reported as such
   u64 lies = 0;

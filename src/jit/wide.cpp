@@ -32,8 +32,8 @@ constexpr i64 kWarm = 4;
 // others would be there several times. Without a bound, a program of many functions waits for its code longer
 // than it gains by it; with 12 mprotect took 8 % less, pipe 10 % more, and a cell has twice as many of these.
 constexpr std::size_t kMostOfAll = 4;
-// Bound: so few may be there several times in any case. A loop that calls what others called before is small
-// and gains much.
+// Bound: so few may be there several times in any case: a small loop may call what others called before. Of
+// one with 14 blocks, 11 of them old, a sort took 0.32 s where it was left out, and 0.26 s where not.
 constexpr std::size_t kFew = 16;
 
 u64 tags_of(const hart::State& s) { return u64{s.epoch} << 32 | s.jump_tag; }
