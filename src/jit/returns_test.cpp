@@ -18,6 +18,9 @@ constexpr u32 kReturn = 0x00008067;
 u32 call(i32 distance) { return code(Op::jal, ra, 0, 0, distance); }
 
 struct Returns : ::testing::Test {
+  explicit Returns(u32 very_hot = 8)
+      : translator(Translator::create({.code_cache = Bytes{kMiB}, .hot = 2, .very_hot = very_hot}).take()) {}
+
   // What a0 is behind the program that begins at kCaller, on both engines. It is called often enough to be
   // hot.
   u64 result() {
@@ -38,8 +41,7 @@ struct Returns : ::testing::Test {
     interpreted.put(address, words);
   }
 
-  std::unique_ptr<Translator> translator =
-      Translator::create({.code_cache = Bytes{kMiB}, .hot = 2, .very_hot = 8}).take();
+  const std::unique_ptr<Translator> translator;
   TestGuest translated{hart::HartOptions{.translator = translator.get()}};
   TestGuest interpreted;
 };
@@ -65,9 +67,14 @@ TEST_F(Returns, MayLeaveOutLevels) {
   EXPECT_EQ(result(), 9u * (2 + 1));
 }
 
+// Of what is made anew only for a loop of many rounds.
+struct ReturnsToLoops : Returns {
+  ReturnsToLoops() : Returns(1000) {}
+};
+
 // A region that is made anew, from a loop in it, may lack what the old one had before the loop. Whoever was
 // led there is led to the code that this gets of its own.
-TEST_F(Returns, AndCallsFindCodeThatTookAnothersPlace) {
+TEST_F(ReturnsToLoops, AndCallsFindCodeThatTookAnothersPlace) {
   constexpr u64 kLoop = kFunction + 0x40, kCallOfFunction = kFunction + 0x80;
   put(kFunction, {addi(a0, a0, 1), code(Op::jal, 0, 0, 0, 0x3c)});
   put(kLoop, {addi(a0, a0, 2), addi(a1, a1, -1), branch(Op::bne, a1, zero, -8), kReturn});

@@ -137,7 +137,8 @@ class Translator final : public hart::Translator {
   void look_around(hart::Core& core, Order& order);
   bool add_page(hart::Core& core, Order& order, i32 offset);
   bool is_warm(const Place& place) const;
-  ir::Region follow(hart::Core& core, Order& order);
+  ir::Region choose_pages(hart::Core& core, Order& order);
+  ir::Region follow(hart::Core& core, Order& order, std::size_t most);
   bool is_worth_while(const ir::Region& region, const Order& order);
   Offsets known_blocks(Gpn page);
   void deliver(hart::Core& core, const Product& product);

@@ -35,6 +35,8 @@ constexpr std::size_t kMostOfAll = 4;
 // Bound: so few may be there several times in any case: a small loop may call what others called before. Of
 // one with 14 blocks, 11 of them old, a sort took 0.32 s where it was left out, and 0.26 s where not.
 constexpr std::size_t kFew = 16;
+// Bound: pages that are looked at to find a way round.
+constexpr std::size_t kMostSeen = 8;
 
 u64 tags_of(const hart::State& s) { return u64{s.epoch} << 32 | s.jump_tag; }
 
@@ -49,18 +51,39 @@ void Translator::look_around(hart::Core& core, Order& order) {
   const Offsets executed = own.wanted;
   own.wanted &= known_blocks(own.number);
   const auto in_memory = hart::look_for_code(core.state, order.pc);
-  if (in_memory && *in_memory == own.number && is_worth_while(follow(core, order), order)) return;
+  if (in_memory && *in_memory == own.number && is_worth_while(choose_pages(core, order), order)) return;
   order.tier = Tier::kFinal;
   order.pages.resize(1);
   order.pages[0].wanted = executed;
 }
 
-// The region that will be made of the order, which gets the pages that it comes to.
-ir::Region Translator::follow(hart::Core& core, Order& order) {
-  order.pages.reserve(Order::kMostPages);
+// The region that will be made of the order, which gets the pages that it comes to first. Where it is no
+// cycle for want of pages, those of the shortest way round come before others.
+ir::Region Translator::choose_pages(hart::Core& core, Order& order) {
+  const std::size_t most = options_.pages;
+  ir::Region region = follow(core, order, most);
+  if (order.pages.size() < most || !ir::find_way_round(region).empty()) return region;
+  const ir::Region further = follow(core, order, kMostSeen);
+  std::vector<i32> way{0};
+  for (const u32 block : ir::find_way_round(further)) {
+    const i32 distance = ir::page_distance(further.blocks[block].begin);
+    if (std::find(way.begin(), way.end(), distance) == way.end()) way.push_back(distance);
+  }
+  const bool fits = way.size() > 1 && way.size() <= most;
+  if (fits) {
+    std::stable_partition(order.pages.begin(), order.pages.end(), [&way](const Order::Page& page) {
+      return std::find(way.begin(), way.end(), page.distance) != way.end();
+    });
+  }
+  order.pages.resize(most);
+  return fits ? follow(core, order, most) : region;
+}
+
+ir::Region Translator::follow(hart::Core& core, Order& order, std::size_t most) {
+  order.pages.reserve(most);
   const auto wanted = [&](i32 offset) {
     const Order::Page* const page = order.page_at(ir::page_distance(offset));
-    if (page == nullptr) return add_page(core, order, offset);
+    if (page == nullptr) return order.pages.size() < most && add_page(core, order, offset);
     return page->wanted.test((static_cast<u32>(offset) & kPageMask) / 2);
   };
   const auto bytes = [&](i32 distance) {
@@ -92,7 +115,6 @@ Offsets Translator::known_blocks(Gpn page) {
 
 // The page that has the offset, if what begins there is warm.
 bool Translator::add_page(hart::Core& core, Order& order, i32 offset) {
-  if (order.pages.size() >= options_.pages) return false;
   const u64 va = (order.pc & ~kPageMask) + static_cast<u64>(i64{offset});
   const auto number = hart::look_for_code(core.state, va);
   Page* const known = number ? page_of(number->address().raw) : nullptr;
@@ -167,13 +189,14 @@ void Translator::drop_moved(hart::Core& core, const Page& page, u64 at) {
   });
 }
 
-// Whether its code is what it was, with its first page at `at`, but not all of it where it was.
+// Whether its code is what it was, with its first page at `at`, but not all of it where it was. What the
+// program has not come to yet says nothing.
 bool Translator::has_moved(hart::Core& core, const Region& wide, u64 at) const {
   bool moved = false;
   for (const Part& part : wide.parts) {
     const auto page = hart::look_for_code(core.state, at + static_cast<u64>(i64{part.distance}));
-    if (page == part.page->number) continue;
-    const auto frame = page ? core.memory.frame(core.holder, *page, memory::Access::kRead) : std::nullopt;
+    if (!page || page == part.page->number) continue;
+    const auto frame = core.memory.frame(core.holder, *page, memory::Access::kRead);
     if (!frame || !is_of(part, frame->host)) return false;
     moved = true;
   }

@@ -13,6 +13,7 @@ using testing::Side;
 // A loop that calls a function of the next page, both in pages that are mapped elsewhere than they lie.
 constexpr u64 kLoopAt = 0xc0000000, kFunctionAt = kLoopAt + kPageSize;
 constexpr u64 kLoop = kData + 0x20000, kFunction = kLoop + 8 * kPageSize, kOther = kFunction + kPageSize;
+constexpr u64 kNew = kOther + kPageSize;
 constexpr i32 kDown = static_cast<i32>(kPageSize);
 constexpr u32 kReturn = 0x00008067;
 constexpr u64 kUsual = kAll | kUsed;
@@ -47,6 +48,23 @@ struct Wide : testing::TwoEngines {
   void warm_up() {
     for (int i = 0; i < 4; ++i) EXPECT_EQ(sum_of(), kRounds);
     EXPECT_GT(translator->statistics().wide, 0u);
+  }
+  // To another place in memory, with its code.
+  void move(u64 va, u64 from, u64 to) {
+    each([=](Side& side) {
+      for (u64 i = 0; i < 64; i += 8) {
+        const u64 bytes = side.guest.peek(from + i);
+        side.guest.put(to + i, {static_cast<u32>(bytes), static_cast<u32>(bytes >> 32)});
+      }
+      side.tables.map(va, to, kUsual);
+      side.guest.set(t0, va);
+      side.guest.run({sfence(t0)});
+    });
+  }
+  void expect_another() {
+    const u64 wide = translator->statistics().wide;
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(sum_of(), kRounds);
+    EXPECT_GT(translator->statistics().wide, wide);
   }
   void map_function(u64 to, u64 flags = kUsual) {
     each([=](Side& side) { side.tables.map(kFunctionAt, to, flags); });
@@ -125,23 +143,87 @@ TEST_F(Wide, WhatIsWrittenToAFurtherPageIsExecutedAfterAFence) {
 // As a kernel moves them that makes room for large pages: first the function, then the loop.
 TEST_F(Wide, PagesThatHaveMovedAreOneRegionAgain) {
   warm_up();
-  constexpr u64 kNew = kOther + kPageSize;
-  const auto move = [this](u64 va, u64 from, u64 to) {
-    const u64 wide = translator->statistics().wide;
-    each([&](Side& side) {
-      for (u64 i = 0; i < 64; i += 8) {
-        const u64 bytes = side.guest.peek(from + i);
-        side.guest.put(to + i, {static_cast<u32>(bytes), static_cast<u32>(bytes >> 32)});
-      }
-      side.tables.map(va, to, kUsual);
-      side.guest.set(t0, va);
-      side.guest.run({sfence(t0)});
-    });
-    for (int i = 0; i < 4; ++i) EXPECT_EQ(sum_of(), kRounds);
-    EXPECT_GT(translator->statistics().wide, wide);
-  };
   move(kFunctionAt, kFunction, kNew);
+  expect_another();
   move(kLoopAt, kLoop, kNew + kPageSize);
+  expect_another();
+}
+
+// The loop calls another function in each round, and in the end it is somebody's who has not come to it.
+TEST_F(Wide, WhatHasMovedIsSeenWhereNotAllOfItIsThere) {
+  constexpr u64 kSecondAt = kFunctionAt + kPageSize, kSecond = kNew + 2 * kPageSize;
+  each([](Side& side) {
+    side.guest.put(kLoop + 4, {branch(Op::beq, a1, zero, 28), branch(Op::beq, a2, zero, 8),
+                               code(Op::jal, ra, 0, 0, 2 * kDown - 12), code(Op::jal, ra, 0, 0, kDown - 16),
+                               addi(a4, a4, 1), addi(a1, a1, -1), branch(Op::bne, a1, zero, -20),
+                               addi(ra, s2, 0), kReturn});
+    side.guest.put(kSecond, {addi(a3, a3, 1), kReturn});
+    side.tables.map(kSecondAt, kSecond, kUsual);
+    side.guest.set(a2, 1);
+  });
+  warm_up();
+  each([](Side& side) {
+    side.guest.set(a2, 0);
+    side.tables.map(kSecondAt, kSecond, 0);
+    side.guest.set(t0, kSecondAt);
+    side.guest.run({sfence(t0)});
+  });
+  move(kFunctionAt, kFunction, kNew);
+  expect_another();
+}
+
+// A loop that calls two functions. From wherever it is entered it comes to others first, which one round in
+// 64 calls.
+TEST_F(Wide, TheWayRoundIsWorthMoreThanWhatIsNear) {
+  constexpr i32 kOut = 52, kSeldom = 60;
+  const auto call_of = [](i32 from, i32 page) { return code(Op::jal, ra, 0, 0, page * kDown - from); };
+  const auto at = [](i32 page) { return kFunctionAt + static_cast<u64>(page - 1) * kPageSize; };
+  std::vector<u32> loop{addi(s2, ra, 0), branch(Op::beq, a1, zero, kOut - 4), call_of(8, 1),
+                        code(Op::andi, t1, a1, 0, 63)};
+  std::vector<u32> seldom;
+  for (i32 i = 0; i < 6; ++i) {
+    if (i == 3) loop.push_back(call_of(28, 5));
+    const i32 here = static_cast<i32>(4 * loop.size()), there = kSeldom + 8 * i;
+    loop.push_back(branch(Op::beq, t1, static_cast<u32>(a2 + i), there - here));
+    seldom.push_back(call_of(there, 2 + i % 3));
+    seldom.push_back(code(Op::jal, 0, 0, 0, here - there));
+  }
+  loop.insert(loop.end(), {addi(a1, a1, -1), branch(Op::bne, a1, zero, 8 - 48), addi(ra, s2, 0), kReturn});
+  loop.insert(loop.end(), seldom.begin(), seldom.end());
+  each([&](Side& side) {
+    side.guest.put(kLoop, loop);
+    for (i32 page = 2; page <= 5; ++page) {
+      side.guest.put(kNew + at(page) - kLoopAt, {addi(t2, t2, 1), kReturn});
+      side.tables.map(at(page), kNew + at(page) - kLoopAt, kUsual);
+      side.guest.set(s0, at(page));
+      side.guest.set(a1, kRounds);
+      side.guest.run({code(Op::jalr, ra, s0, 0), addi(a1, a1, -1), branch(Op::bne, a1, zero, -8)});
+    }
+    for (u32 i = 0; i < 6; ++i) side.guest.set(a2 + i, i);
+  });
+  warm_up();
+  each([](Side& side) {
+    side.guest.put(kFunction, {addi(t2, t2, 1), addi(a0, a0, 1), kReturn});
+    side.guest.run({code(Op::fence_i)});
+  });
+  expect_another();  // for the loop's was made of that too
+}
+
+// Entries are counted by samples; both come to be seen as what runs much, whatever their rhythm.
+TEST_F(Wide, LoopsOfAnyLengthAreOneRegion) {
+  for (const std::size_t length : {5u, 6u, 7u, 8u, 16u, 32u, 64u, 96u, 128u}) {
+    each([length](Side& side) {
+      std::vector<u32> words(length - 5, addi(a3, a3, 1));
+      const i32 end = static_cast<i32>(4 * words.size());
+      words.insert(words.begin(), {addi(s2, ra, 0), branch(Op::beq, a1, zero, end + 16)});
+      for (const u32 word : {code(Op::jal, ra, 0, 0, kDown - end - 8), addi(a1, a1, -1),
+                             branch(Op::bne, a1, zero, -end - 8), addi(ra, s2, 0), kReturn})
+        words.push_back(word);
+      side.guest.put(kLoop, words);
+      side.guest.run({code(Op::fence_i)});
+    });
+    expect_another();
+  }
 }
 
 // The page that they have in common with the loop is enough for it to run, and to be made better by itself.

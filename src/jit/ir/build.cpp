@@ -335,6 +335,45 @@ std::vector<bool> find_loop_heads(const Region& region) {
   return heads;
 }
 
+namespace {
+
+// Where the region goes on in the same function; nowhere from a call whose function it has not.
+template <typename Visit>
+void for_each_next(const Region& region, const Block& block, Visit visit) {
+  const bool ends = block.steps.empty() || is_return(block.steps.back().insn);
+  if (ends) return;
+  if (!is_call(block.steps.back().insn)) return for_each_follower(block, visit);
+  for (u32 i = 0; block.taken != kLeaves && i < region.blocks.size(); ++i) {
+    if (region.blocks[i].begin == block.end) visit(i);
+  }
+}
+
+}  // namespace
+
+std::vector<u32> find_way_round(const Region& region) {
+  constexpr u32 kUnseen = std::numeric_limits<u32>::max();
+  std::vector<u32> before(region.blocks.size(), kUnseen);
+  std::vector<u32> open{0};
+  for (std::size_t i = 0; i < open.size() && before[0] == kUnseen; ++i) {
+    for_each_next(region, region.blocks[open[i]], [&](u32 follower) {
+      if (before[follower] != kUnseen) return;
+      before[follower] = open[i];
+      open.push_back(follower);
+    });
+  }
+  if (before[0] == kUnseen) return {};
+  std::vector<u32> way;
+  u32 each = 0;
+  do {
+    each = before[each];
+    const Block& block = region.blocks[each];
+    if (is_call(block.steps.back().insn)) way.push_back(static_cast<u32>(block.taken));
+    way.push_back(each);
+  } while (each != 0);
+  std::reverse(way.begin(), way.end());
+  return way;
+}
+
 Region build(const PageAt& page_at, i32 offset, const Limits& limits, const Wanted& wanted,
              std::span<const i32> executed) {
   return Builder(page_at, limits, wanted, executed).build(offset);

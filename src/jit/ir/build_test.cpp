@@ -50,6 +50,27 @@ TEST(Build, OneHeadIsEnoughForCyclesThatShareABlock) {
   EXPECT_EQ(std::count(heads.begin(), heads.end(), true), 1);
 }
 
+// Past one of two calls of a function, which is not in each round.
+TEST(Build, TheShortestWayRoundIsFound) {
+  const Region region = region_of({{.op = Op::jal, .rd = reg::ra, .imm = 20},
+                                   {.op = Op::beq, .rs1 = reg::a0, .imm = 8},
+                                   {.op = Op::jal, .rd = reg::ra, .imm = 12},
+                                   {.op = Op::addi, .rd = reg::a0, .rs1 = reg::a0, .imm = -1},
+                                   {.op = Op::jal, .imm = -16},
+                                   {.op = Op::jalr, .rs1 = reg::ra}});
+  std::vector<i32> way;
+  for (const u32 block : find_way_round(region)) way.push_back(region.blocks[block].begin);
+  EXPECT_EQ(way, (std::vector<i32>{0, 20, 4, 12}));
+}
+
+TEST(Build, WhereNothingLeadsBackThereIsNoWayRound) {
+  const Region region = region_of({{.op = Op::beq, .rs1 = reg::a0, .imm = 8},
+                                   {.op = Op::addi, .rd = reg::a1, .rs1 = reg::a1, .imm = 1},
+                                   {.op = Op::bne, .rs1 = reg::a1, .imm = -4},
+                                   {.op = Op::ebreak}});
+  EXPECT_TRUE(find_way_round(region).empty());
+}
+
 TEST(Build, AReturnMayGoBehindTheCallsOfItsRegion) {
   const Region region = region_of({{.op = Op::jal, .rd = reg::ra, .imm = 8},
                                    {.op = Op::ebreak},

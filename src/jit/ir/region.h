@@ -188,6 +188,10 @@ void for_each_follower(const Block& block, Visit visit) {
 // By block: whether it stands at the head of a cycle. Every cycle of the region has one.
 std::vector<bool> find_loop_heads(const Region& region);
 
+// The blocks of the shortest way from the region's entry back to there, the entry first, with the first one
+// of each function that is called on it; empty: none.
+std::vector<u32> find_way_round(const Region& region);
+
 // As the calling convention has them: the way back is in ra or t0.
 bool is_call(const isa::Insn& insn);
 bool is_return(const isa::Insn& insn);

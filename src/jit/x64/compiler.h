@@ -34,8 +34,8 @@ inline constexpr u64 kExitHot = 4;
 inline constexpr u32 kExitKindBits = 8;
 // What is gained by making a region anew lies in its loops and in its entries.
 inline constexpr i32 kEntryWeight = 8;
-// One entry in so many is counted, for all: when the countdown of instructions is a multiple of it, so that
-// what an entry mostly looks at is in registers.
+// One entry in so many is counted, for all: the countdown of instructions says which, so that what an entry
+// mostly looks at is in registers.
 inline constexpr i32 kEntriesCounted = 32;
 
 // The few routines that all translated code shares, at the beginning of the code cache.

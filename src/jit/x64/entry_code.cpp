@@ -119,10 +119,14 @@ void RegionCode::go_below() {
   a_.jmp(x86::rcx);
 }
 
+// Which entries are counted must not depend on how many instructions a loop has: by the lowest bits of their
+// count, one of two blocks that a loop enters each round was counted twice as often, and the other never.
 void RegionCode::count_entry(const Label& hot) {
+  constexpr u32 kSpread = 0x9e3779b1;  // 2^32 divided by the golden ratio
   const Label counted = a_.newLabel(), count = a_.newLabel();
-  a_.test(kCountdown.r8(), kEntriesCounted - 1);
-  a_.jz(count);
+  a_.imul(x86::ecx, kCountdown.r32(), static_cast<i32>(kSpread));
+  a_.cmp(x86::ecx, static_cast<i32>((u64{1} << 32) / kEntriesCounted));
+  a_.jb(count);
   a_.bind(counted);
   later([this, hot, counted, count] {
     a_.bind(count);
