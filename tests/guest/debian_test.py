@@ -144,7 +144,7 @@ class Applications(unittest.TestCase):
                                   cell_user="root")
         self.addCleanup(self.host.end)
         self.machine = daemon.Debian(self.host, "m", self.disk, self.folder / "overlay", memory=f"{self.MEMORY}MiB", cpus="2",
-                                     append="console=ttyS0 quiet no5lvl root=/dev/vda",
+                                     append="console=ttyS0 quiet systemd.show_status=false no5lvl root=/dev/vda",
                                      share=f"tag=files,path={self.share()},readonly")
         self.addCleanup(self.machine.close)
         log_in(self.machine)
@@ -195,7 +195,7 @@ class Applications(unittest.TestCase):
     def applications(self):
         self.run_in("systemctl stop redis-server valkey-server memcached", 180)
         for command in APPLICATIONS:
-            self.run_in(command, 400)
+            self.run_in(command, 1200)  # a compiler for Java that shares its two CPUs with five others
         self.run_in("(cloister-agent --parts bridge --config /mnt/knobs >/tmp/adapters.log 2>&1 &)")
 
     def allowed(self, name):
