@@ -223,6 +223,7 @@ std::unique_ptr<Order> Translator::order(hart::Core& core, u64 address, Tier tie
   order->pc = ((pc ^ address) & kPageMask) == 0 ? pc : address;
   if (!read_page(core, own.number, own.bytes)) return nullptr;
   if (const auto* starts = core.blocks.starts(own.number)) own.wanted = *starts;
+  if (tier != Tier::kFirst) own.wanted |= known_blocks(own.number);
   if (tier == Tier::kWide) look_around(core, *order);
   for (Order::Page& page : order->pages) {
     Page* const known = page_of(page.number.address().raw);

@@ -49,7 +49,7 @@ u64 tags_of(const hart::State& s) { return u64{s.epoch} << 32 | s.jump_tag; }
 void Translator::look_around(hart::Core& core, Order& order) {
   Order::Page& own = order.pages[0];
   const Offsets executed = own.wanted;
-  own.wanted &= known_blocks(own.number);
+  own.wanted = known_blocks(own.number);
   const auto in_memory = hart::look_for_code(core.state, order.pc);
   if (in_memory && *in_memory == own.number && is_worth_while(choose_pages(core, order), order)) return;
   order.tier = Tier::kFinal;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "jit/testing/two_engines.h"
 
 // Regions of several pages: that there are such, and that they do what the pages say that are mapped now.
@@ -20,7 +22,7 @@ constexpr u64 kUsual = kAll | kUsed;
 constexpr u64 kRounds = 3000;
 
 struct Wide : testing::TwoEngines {
-  Wide() : TwoEngines(200) {
+  explicit Wide(Bytes blocks = Bytes{16 * kMiB}) : TwoEngines(200, blocks) {
     each([](Side& side) {
       side.guest.put(kLoop,
                      {addi(s2, ra, 0), branch(Op::beq, a1, zero, 16), code(Op::jal, ra, 0, 0, kDown - 8),
@@ -207,6 +209,44 @@ TEST_F(Wide, TheWayRoundIsWorthMoreThanWhatIsNear) {
     side.guest.run({code(Op::fence_i)});
   });
   expect_another();  // for the loop's was made of that too
+}
+
+// The interpreter's blocks are all dropped when their room ends. What has been executed is known by its code.
+struct WideAfterBlocksAreGone : Wide {
+  WideAfterBlocksAreGone() : Wide(Bytes{256 * kKiB}) {}
+};
+
+// A loop that is entered behind its beginning, and goes round only later.
+TEST_F(WideAfterBlocksAreGone, ALoopIsMadeWhole) {
+  constexpr u64 kManyAt = kFunctionAt + 8 * kPageSize, kMany = kNew + 8 * kPageSize, kPages = 8;
+  const auto count_down = [this](u64 at, u64 from, u64 goes_round) {
+    each([=](Side& side) {
+      side.guest.set(s0, at);
+      side.guest.set(a1, from);
+      side.guest.set(a3, goes_round);
+      side.guest.run({code(Op::jalr, ra, s0, 0), branch(Op::bne, a1, zero, -4)});
+      EXPECT_EQ(side.guest.reg(a1), 0u);
+    });
+  };
+  each([](Side& side) {
+    std::vector<u32> jumps(kPages * kPageSize / 4, code(Op::jal, 0, 0, 0, 4));
+    jumps.back() = kReturn;
+    side.guest.put(kMany, jumps);
+    for (u64 i = 0; i < kPages; ++i) side.tables.map(kManyAt + i * kPageSize, kMany + i * kPageSize, kUsual);
+    side.guest.put(kLoop,
+                   {branch(Op::beq, a1, zero, 12), addi(a1, a1, -1), branch(Op::bne, a3, zero, -8), kReturn});
+  });
+  count_down(kLoopAt + 4, kRounds, 0);
+  count_down(kLoopAt + 4, 10, 1);
+  each([](Side& side) {
+    side.guest.set(s0, kManyAt);
+    side.guest.run({code(Op::jalr, ra, s0, 0)});
+  });
+  count_down(kLoopAt, kRounds, 1);
+  const auto made = translator->footprints();
+  EXPECT_TRUE(std::any_of(made.begin(), made.end(), [](const auto& each) {
+    return each.begin == kLoopAt && each.end >= kLoopAt + 12;
+  }));
 }
 
 // Entries are counted by samples; both come to be seen as what runs much, whatever their rhythm.

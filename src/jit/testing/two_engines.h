@@ -19,8 +19,9 @@ struct Side {
 
 // Two of them, translated and interpreted, to whom the same is done.
 struct TwoEngines : ::testing::Test {
-  explicit TwoEngines(u32 very_hot)
-      : translator(Translator::create({.code_cache = Bytes{kMiB}, .hot = 2, .very_hot = very_hot}).take()) {}
+  explicit TwoEngines(u32 very_hot, Bytes blocks = Bytes{16 * kMiB})
+      : translator(Translator::create({.code_cache = Bytes{kMiB}, .hot = 2, .very_hot = very_hot}).take()),
+        translated(hart::HartOptions{.code_cache = blocks, .translator = translator.get()}) {}
 
   template <typename Do>
   void each(Do act) {
@@ -29,7 +30,7 @@ struct TwoEngines : ::testing::Test {
   }
 
   const std::unique_ptr<Translator> translator;
-  Side translated{hart::HartOptions{.translator = translator.get()}};
+  Side translated;
   Side interpreted{hart::HartOptions{}};
 };
 
